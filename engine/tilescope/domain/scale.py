@@ -1,0 +1,62 @@
+"""How large a pixel is, and at which scale a model wants to see the slide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: A scanner's pixel lies between a tenth of a micrometre and a coarse overview; a tag outside
+#: this window is a mistake (a reciprocal, a wrong unit) and is not believed.
+PLAUSIBLE_UM_PER_PX = (0.02, 50.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """Micrometres per level-0 pixel; a slide that does not say has None instead."""
+
+    um_x: float
+    um_y: float
+
+    def __post_init__(self) -> None:
+        low, high = PLAUSIBLE_UM_PER_PX
+        if not (low <= self.um_x <= high and low <= self.um_y <= high):
+            msg = f"{self.um_x} x {self.um_y} um/px is outside the plausible {low}-{high}"
+            raise ValueError(msg)
+
+    @property
+    def mean_um(self) -> float:
+        """Geometric mean of both directions."""
+        return float((self.um_x * self.um_y) ** 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """The model takes level-0 pixels as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtPixelSize:
+    """The model wants ``um`` micrometres per pixel."""
+
+    um: float
+
+
+@dataclass(frozen=True, slots=True)
+class AtObjectSize:
+    """The model wants its objects about ``diameter_px`` across.
+
+    ``diameter_um`` is their usual diameter, used on a calibrated slide; without calibration the
+    engine measures the objects first.
+    """
+
+    diameter_px: float
+    diameter_um: float
+
+
+@dataclass(frozen=True, slots=True)
+class FitWithin:
+    """The model takes the whole image, shrunk until its longer side fits."""
+
+    max_side_px: int
+
+
+Sampling = Native | AtPixelSize | AtObjectSize | FitWithin

@@ -1,0 +1,199 @@
+"""Everything Tilescope raises on purpose.
+
+::
+
+    TilescopeError
+    ├── SlideError(path, reason)
+    │   ├── SlideNotFound            also FileNotFoundError
+    │   ├── UnsupportedFormat        no reader takes the file
+    │   ├── CorruptSlide             a reader took it and the bytes are wrong
+    │   └── TileReadError            one tile cannot be decoded; the slide stays open
+    ├── ModelError
+    │   ├── ModelNotFound            no installed plugin has that id
+    │   ├── ManifestInvalid          plugin.toml is wrong; lists every problem
+    │   ├── WeightsError             missing file, wrong size or wrong sha256
+    │   ├── GraphMismatch            the ONNX graph is not what the manifest says
+    │   ├── GoldenMismatch           the weights do not reproduce their golden output
+    │   └── InferenceFailed          the runtime refused one tile
+    ├── PluginBroken                 importing or calling a plugin failed
+    ├── BudgetTooSmall               the memory cap cannot hold one tile of the model
+    ├── RunMismatch                  resuming with another model, slide or parameters
+    ├── OutputError                  the output folder cannot be written
+    └── UsageError                   an argument makes no sense
+
+    Cancelled                        outside the tree: not an error, never shown
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = [
+    "BudgetTooSmall",
+    "Cancelled",
+    "CorruptSlide",
+    "GoldenMismatch",
+    "GraphMismatch",
+    "InferenceFailed",
+    "ManifestInvalid",
+    "ModelError",
+    "ModelNotFound",
+    "OutputError",
+    "PluginBroken",
+    "RunMismatch",
+    "SlideError",
+    "SlideNotFound",
+    "TileReadError",
+    "TilescopeError",
+    "UnsupportedFormat",
+    "UsageError",
+    "WeightsError",
+]
+
+
+class TilescopeError(Exception):
+    """Root of the tree: whoever catches it catches everything Tilescope raises on purpose."""
+
+
+class SlideError(TilescopeError):
+    """A slide cannot be opened or read; names the file and the reason.
+
+    Attributes
+    ----------
+    path
+        The file or folder that was asked for.
+    reason
+        One sentence without the path.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class SlideNotFound(SlideError, FileNotFoundError):
+    """Nothing exists at the path."""
+
+
+class UnsupportedFormat(SlideError):
+    """No reader recognises the content of the file."""
+
+
+class CorruptSlide(SlideError):
+    """A reader recognised the file, and its bytes contradict themselves or end too early."""
+
+
+class TileReadError(SlideError):
+    """One tile cannot be read or decoded; other tiles of the slide may be fine."""
+
+
+class ModelError(TilescopeError):
+    """A model cannot be used."""
+
+
+class ModelNotFound(ModelError):
+    """No installed plugin provides a model of that id."""
+
+    def __init__(self, model_id: str, known: Sequence[str]) -> None:
+        listed = ", ".join(known) if known else "none"
+        super().__init__(f"no model is called {model_id!r}; installed models: {listed}")
+        self.model_id = model_id
+        self.known = tuple(known)
+
+
+class ManifestInvalid(ModelError):
+    """A plugin manifest is wrong; every problem is listed with its key.
+
+    Attributes
+    ----------
+    path
+        The manifest file.
+    problems
+        One sentence per problem, each beginning with the dotted key.
+    """
+
+    def __init__(self, path: str | Path, problems: Sequence[str]) -> None:
+        super().__init__(f"{path}: " + "; ".join(problems))
+        self.path = str(path)
+        self.problems = tuple(problems)
+
+
+class WeightsError(ModelError):
+    """The weights file is missing, has another size or another sha256 than its manifest says."""
+
+
+class GraphMismatch(ModelError):
+    """The ONNX graph has other inputs or outputs than the manifest declares."""
+
+
+class GoldenMismatch(ModelError):
+    """The weights do not reproduce the output that was recorded when they were exported."""
+
+
+class InferenceFailed(ModelError):
+    """The inference runtime refused to evaluate one tile."""
+
+
+class PluginBroken(TilescopeError):
+    """Plugin code raised on import or in a call; the original exception is chained."""
+
+    def __init__(self, plugin_id: str, action: str, cause: BaseException) -> None:
+        super().__init__(f"plugin {plugin_id}: {action} failed: {type(cause).__name__}: {cause}")
+        self.plugin_id = plugin_id
+
+
+class BudgetTooSmall(TilescopeError):
+    """The memory cap cannot hold even one tile of the model.
+
+    Attributes
+    ----------
+    needed_bytes
+        The least cap that would do.
+    available_bytes
+        The cap that was given.
+    """
+
+    def __init__(self, needed_bytes: int, available_bytes: int) -> None:
+        needed_mib = -(-needed_bytes // 2**20)
+        super().__init__(
+            f"a memory cap of {available_bytes // 2**20} MiB is too small for this model: "
+            f"it needs at least {needed_mib} MiB (--memory {needed_mib}MiB)"
+        )
+        self.needed_bytes = needed_bytes
+        self.available_bytes = available_bytes
+
+
+class RunMismatch(TilescopeError):
+    """A run folder belongs to another model, slide or set of parameters.
+
+    Attributes
+    ----------
+    differences
+        One sentence per difference.
+    """
+
+    def __init__(self, folder: str | Path, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"{folder} holds another run ({'; '.join(differences)}); "
+            "use --overwrite to discard it, or another output folder"
+        )
+        self.differences = tuple(differences)
+
+
+class OutputError(TilescopeError):
+    """The output folder cannot be written: no room, no permission, or not a folder."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class UsageError(TilescopeError):
+    """An argument is out of range or contradicts another one."""
+
+
+class Cancelled(Exception):
+    """The work was cancelled; whoever sees it leaves quietly."""
