@@ -1,0 +1,1 @@
+"""The C extension. A missing one is an installation fault and says so on import."""

@@ -1,0 +1,130 @@
+"""Where a slide holds something, and how bright it is: decided once, at low resolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.domain.contrast import Contrast
+
+#: Otsu's threshold on a slide without background cuts through the tissue itself; these bounds on
+#: saturation and darkness keep pale tissue in and blank glass out.
+_SATURATION_BOUNDS = (0.05, 0.10)
+_DARKNESS_BOUNDS = (0.06, 0.15)
+_HISTOGRAM_BINS = 256
+
+
+def otsu(values: NDArray[np.floating[Any]]) -> float:
+    """Return the threshold that best separates the values into two classes.
+
+    Otsu, "A threshold selection method from gray-level histograms", 1979. Values that are all
+    equal are their own threshold.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low
+    counts, edges = np.histogram(values, bins=_HISTOGRAM_BINS, range=(low, high))
+    centres = (edges[:-1] + edges[1:]) / 2
+    weight = np.cumsum(counts)
+    rest = weight[-1] - weight
+    total = np.cumsum(counts * centres)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gap = total / weight - (total[-1] - total) / rest
+    between = np.nan_to_num(weight * rest * gap**2)
+    return float(edges[int(np.argmax(between)) + 1])
+
+
+def has_dark_background(pixels: NDArray[Any], full_scale: float) -> bool:
+    """Tell whether most of the picture is darker than its middle grey, and nearly colourless.
+
+    Parameters
+    ----------
+    pixels
+        ``[height, width, bands]``, a low-resolution picture of the slide.
+    full_scale
+        Largest value that the dtype (or the sensor) has.
+    """
+    grey = pixels.max(axis=2).astype(np.float32)
+    typical = float(np.median(grey))
+    if pixels.shape[2] == 3 and pixels.dtype == np.uint8:
+        # Stained tissue that fills the picture can be dark; an unlit background is far darker.
+        return typical < 0.35 * full_scale and float(np.percentile(grey, 25)) < 0.25 * full_scale
+    low, high = map(float, np.percentile(grey, [0.5, 99.5]))
+    return typical < (low + high) / 2
+
+
+def tissue_mask(pixels: NDArray[Any], contrast: Contrast, full_scale: float) -> NDArray[np.bool_]:
+    """Return where the picture holds tissue or cells, ``bool[height, width]``.
+
+    Bright field: saturated (Otsu on saturation) or dark (Otsu on darkness); fluorescence: brighter
+    than the background by a part of Otsu's distance, so that dim cells count. The mask errs on the
+    side of keeping: it is only used to skip tiles that surely hold nothing.
+
+    Parameters
+    ----------
+    pixels
+        ``[height, width, bands]``, a low-resolution picture of the slide.
+    contrast
+        The slide's contrast.
+    full_scale
+        Largest value that the dtype (or the sensor) has.
+    """
+    if contrast.dark_background:
+        mask = _bright_parts(pixels)
+    else:
+        mask = _stained_parts(pixels.astype(np.float32) / np.float32(full_scale))
+    return _grown(mask)
+
+
+def _bright_parts(pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    grey = pixels.max(axis=2).astype(np.float32)
+    floor = float(np.percentile(grey, 5))
+    noise = float(np.median(np.abs(grey - np.median(grey))))
+    threshold = floor + max(0.15 * (otsu(grey) - floor), 3 * noise, 1e-6)
+    # With little background the "noise" is tissue; Otsu bounds it.
+    mask: NDArray[np.bool_] = grey > min(threshold, otsu(grey))
+    return mask
+
+
+def _stained_parts(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
+    brightest, darkest = rgb.max(axis=2), rgb.min(axis=2)
+    saturation = (brightest - darkest) / np.maximum(brightest, 1e-3)
+    glass = float(np.percentile(brightest, 99))
+    darkness = glass - rgb.mean(axis=2)
+    mask: NDArray[np.bool_] = (saturation > np.clip(otsu(saturation), *_SATURATION_BOUNDS)) | (
+        darkness > np.clip(otsu(darkness), *_DARKNESS_BOUNDS)
+    )
+    return mask
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask with every true pixel's eight neighbours."""
+    padded = np.pad(mask, 1)
+    rows = padded[:-2] | padded[1:-1] | padded[2:]
+    grown: NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
+    return grown
+
+
+def intensity_window(
+    samples: NDArray[Any], *, dark_background: bool, full_scale: float
+) -> Contrast:
+    """Return the slide's contrast from sampled pixels.
+
+    Bright field keeps the full scale: stain intensity carries meaning. Fluorescence is windowed
+    from the 1st to the 99.8th percentile of each band, because exposure and bit depth say nothing.
+
+    Parameters
+    ----------
+    samples
+        ``[n, bands]``: pixels from all over the slide, at the resolution the model will see.
+    """
+    bands = samples.shape[1]
+    if not dark_background:
+        return Contrast(False, (0.0,) * bands, (float(full_scale),) * bands)
+    values = samples.astype(np.float32)
+    low, high = np.percentile(values, [1.0, 99.8], axis=0)
+    least = np.maximum(full_scale * 0.02, 1e-6) if samples.dtype == np.uint8 else 1e-6
+    high = np.maximum(high, low + np.maximum(least, np.abs(low) * 1e-3))
+    return Contrast(True, tuple(map(float, low)), tuple(map(float, high)))
