@@ -1,0 +1,1 @@
+"""Pixels in: readers, the tile cache and regions at any scale."""

@@ -1,0 +1,1 @@
+"""What authors of readers and plugins test their own work with."""

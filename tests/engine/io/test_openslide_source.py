@@ -1,0 +1,120 @@
+"""OpenSlide against our own TIFF reader, and what happens to its handle on errors."""
+
+import numpy as np
+import pytest
+
+from tilescope.domain.geometry import Rect
+from tilescope.errors import CorruptSlide, TileReadError, UnsupportedFormat
+from tilescope.io.cache import TileCache
+from tilescope.io.openslide_source import OpenSlideSource
+from tilescope.io.region import read_region
+from tilescope.io.registry import open_slide
+from tilescope.io.tiff_source import TiffSource
+from tilescope.testing.synthetic import write_repeated_slide
+
+#: libjpeg and OpenJPEG builds differ by this much.
+TOLERANCE = 2
+
+
+@pytest.fixture
+def texture():
+    y, x = np.mgrid[:512, :512]
+    return np.stack([x // 2, y // 2, (x + y) // 4], axis=2).astype(np.uint8)
+
+
+def whole(source, level=0):
+    rect = Rect.of_size(source.info.levels[level].size)
+    return read_region(source, TileCache(64 << 20), level, rect).astype(int)
+
+
+def test_both_read_a_generic_tiled_slide_alike(tmp_path, texture):
+    path = write_repeated_slide(tmp_path / "a.tif", texture, 3000, 2100, levels=3, um_per_px=0.25)
+    with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
+        assert theirs.info.format == "generic-tiff"
+        assert ours.info.pixel_size == theirs.info.pixel_size
+        assert [v.size for v in ours.info.levels] == [v.size for v in theirs.info.levels]
+        for level in range(3):
+            assert np.abs(whole(ours, level) - whole(theirs, level)).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name", ["CMU-1-Small-Region.svs", "tcga-cr-7395-01a-01-ts1.svs", "small.svs"]
+)
+def test_both_read_aperio_alike(shared_data, name):
+    path = shared_data / "slides" / name
+    with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
+        assert np.abs(whole(ours) - whole(theirs)).max() <= TOLERANCE
+        assert ours.info.pixel_size == theirs.info.pixel_size
+        assert ours.info.objective_power == theirs.info.objective_power
+
+
+def test_both_read_aperio_ycbcr_in_jpeg2000_alike(shared_data, tmp_path):
+    import tifffile
+
+    path = tmp_path / "ycbcr.svs"
+    path.write_bytes((shared_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs").read_bytes())
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for page in tif.pages:
+            if page.compression == 33005:
+                page.tags["Compression"].overwrite(33003)
+    rect = Rect(1000, 1000, 1400, 1300)
+    with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
+        parts = [read_region(s, TileCache(1 << 24), 0, rect).astype(int) for s in (ours, theirs)]
+        assert np.abs(parts[0] - parts[1]).max() <= TOLERANCE
+
+
+def test_both_read_ndpi_alike(shared_data):
+    path = shared_data / "slides" / "test3-DAPI-2-(387).ndpi"
+    with TiffSource.open(path, vendor=True) as ours, open_slide(path) as theirs:
+        assert theirs.info.reader == "openslide"
+        assert ours.info.pixel_size == theirs.info.pixel_size
+        assert np.abs(whole(ours, 1) - whole(theirs, 1)).max() <= TOLERANCE
+
+
+def test_dicom_opens_from_any_of_its_files(shared_data):
+    folder = shared_data / "slides" / "dicom_cmu-1-small-region"
+    with open_slide(folder / "level-3-frames-0-1.dcm") as slide:
+        assert slide.info.format == "dicom"
+        assert slide.info.size.width == 2220
+        assert slide.info.pixel_size is not None
+
+
+def test_a_failed_read_does_not_spoil_the_next(tmp_path, texture):
+    path = write_repeated_slide(tmp_path / "a.tif", texture, 1024, 1024, levels=1)
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        first, second = tif.pages[0].dataoffsets[:2]
+        count = tif.pages[0].databytecounts[0]
+    with OpenSlideSource.open(path) as source:
+        good = source.read_tile(0, 1, 0)
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(b"\0" * count)
+    assert first != second
+    with OpenSlideSource.open(path) as source:
+        for _ in range(3):
+            with pytest.raises(TileReadError, match="tile \\(0, 0\\)"):
+                source.read_tile(0, 0, 0)
+            np.testing.assert_array_equal(source.read_tile(0, 1, 0), good)
+
+
+def test_a_closed_slide_says_so(tmp_path, texture):
+    path = write_repeated_slide(tmp_path / "a.tif", texture, 1024, 1024, levels=1)
+    source = OpenSlideSource.open(path)
+    source.close()
+    source.close()
+    with pytest.raises(TileReadError, match="closed"):
+        source.read_tile(0, 0, 0)
+
+
+def test_what_it_does_not_know(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    with pytest.raises(UnsupportedFormat, match="OpenSlide"):
+        OpenSlideSource.open(path)
+
+
+def test_a_recognised_file_that_cannot_be_opened(shared_data):
+    with pytest.raises((CorruptSlide, UnsupportedFormat), match="52479"):
+        OpenSlideSource.open(shared_data / "slides" / "unopenable.tiff")
