@@ -1,0 +1,202 @@
+"""``tilescope run``: options to requests, slides one after the other, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import typer
+
+from tilescope.cli.exits import (
+    ALL_GOOD,
+    CANCELLED,
+    CAP_TOO_SMALL,
+    SOME_FAILED,
+    complain,
+    say,
+)
+from tilescope.cli.progress import ProgressLine
+from tilescope.domain.geometry import Rect
+from tilescope.errors import Cancelled, TilescopeError, UsageError
+from tilescope.jobs.report import RunReport
+from tilescope.jobs.request import DEFAULT_FORMATS, FORMATS, RunRequest
+from tilescope.plugins.registry import InstalledModel, find_model
+from tilescope.runtime import memory as process_memory
+from tilescope.runtime.cancel import CancellationToken
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of the command as the user typed them."""
+
+    region: str | None = None
+    memory: str | None = None
+    threads: int | None = None
+    provider: str = "auto"
+    um_per_px: float | None = None
+    overwrite: bool = False
+    formats: str | None = None
+    parameters: tuple[str, ...] = ()
+    as_json: bool = False
+
+
+def run_slides(model_id: str, slides: Sequence[Path], output: Path, options: RunOptions) -> int:
+    """Run a model over every slide, whatever happens to the others; return the exit code."""
+    process_memory.return_memory_eagerly()
+    requests = _requests(find_model(model_id), slides, output, options)
+    codes: list[int] = []
+    with cancelled_by_interrupt() as token:
+        for request in requests:
+            code = _run_one(request, token, as_json=options.as_json)
+            codes.append(code)
+            if code == CANCELLED:
+                return code
+    failed = [code for code in codes if code != ALL_GOOD]
+    if not failed:
+        return ALL_GOOD
+    if len(failed) == len(codes) and len(set(failed)) == 1:
+        return failed[0]
+    return CAP_TOO_SMALL if CAP_TOO_SMALL in failed else SOME_FAILED
+
+
+def _run_one(request: RunRequest, token: CancellationToken, *, as_json: bool) -> int:
+    from tilescope.jobs.run_model import run_model
+
+    try:
+        with ProgressLine(request.slide.name) as progress:
+            report = run_model(request, token, progress)
+    except Cancelled:
+        say(f"{request.slide}: cancelled before the first tile")
+        return CANCELLED
+    except TilescopeError as exc:
+        if as_json:
+            failure = {"slide": {"path": str(request.slide)}, "status": "failed"}
+            typer.echo(json.dumps({**failure, "errors": [str(exc)]}, ensure_ascii=False))
+        return complain(exc)
+    print_report(request, report, as_json=as_json)
+    for error in report.errors:
+        say(f"{request.slide}: {error}")
+    return {"complete": ALL_GOOD, "cancelled": CANCELLED, "failed": SOME_FAILED}[report.status]
+
+
+def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> None:
+    """Print what a run did: JSON for programs, two sentences for people."""
+    if as_json:
+        typer.echo(report.as_json(with_outputs=True))
+        return
+    tiles = report.tiles
+    typer.echo(
+        f"{request.slide.name}: {report.status}; {report.objects:,} objects in "
+        f"{tiles.done} of {tiles.total} tiles ({tiles.skipped_background} skipped as background, "
+        f"{tiles.failed} failed), {report.seconds.total:.1f} s, "
+        f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB of "
+        f"{report.memory_cap_bytes / 2**20:.0f} MiB"
+    )
+    if report.scale["source"] in {"measured", "assumed"}:
+        typer.echo(
+            f"  the slide does not settle its scale: objects {report.scale['diameter_px']:.0f} px "
+            f"across {report.scale['source']}; --param diameter_px=N or --um-per-px overrides it"
+        )
+    for path in report.outputs.values():
+        typer.echo(f"  {path}")
+    if report.status == "cancelled":
+        typer.echo("  run the same command again to continue")
+
+
+def _requests(
+    model: InstalledModel, slides: Sequence[Path], output: Path, options: RunOptions
+) -> list[RunRequest]:
+    parameters = dict(_parameter(text) for text in options.parameters)
+    folders = [slide.stem for slide in slides]
+    double = sorted({name for name in folders if folders.count(name) > 1})
+    if double:
+        raise UsageError(
+            f"several slides are called {double[0]!r}; their results would share one folder: run "
+            "them into different output folders"
+        )
+    return [
+        RunRequest(
+            model=model,
+            slide=slide,
+            out_dir=output,
+            memory_bytes=memory_cap(options.memory),
+            threads=options.threads or core_count(),
+            provider=options.provider,
+            region_l0=_region(options.region),
+            um_per_px=options.um_per_px,
+            parameters=parameters,
+            formats=_formats(options.formats),
+            overwrite=options.overwrite,
+        )
+        for slide in slides
+    ]
+
+
+def memory_cap(text: str | None) -> int:
+    """Return the cap in bytes, half of the machine's memory when the user gave none."""
+    if text is None:
+        return process_memory.machine_memory_bytes() // 2
+    return process_memory.parse_size(text)
+
+
+def core_count() -> int:
+    """Return the cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _region(text: str | None) -> Rect | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+        return Rect(x, y, x + width, y + height)
+    except ValueError as exc:
+        raise UsageError(f"--region {text!r} is not X,Y,WIDTH,HEIGHT in whole pixels") from exc
+
+
+def _formats(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return DEFAULT_FORMATS
+    chosen = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = [name for name in chosen if name not in FORMATS]
+    if unknown or not chosen:
+        raise UsageError(f"--format {text!r}: choose among {', '.join(FORMATS)}")
+    return chosen
+
+
+def _parameter(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        if equals:
+            return name.strip(), float(value)
+    except ValueError:
+        pass
+    raise UsageError(f"--param {text!r} is not NAME=NUMBER")
+
+
+@contextmanager
+def cancelled_by_interrupt() -> Iterator[CancellationToken]:
+    """Give a token that Ctrl-C and a polite kill set; a second Ctrl-C ends the program at once."""
+    token = CancellationToken()
+    before = {}
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if token.is_cancelled:
+            raise KeyboardInterrupt
+        token.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield token
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

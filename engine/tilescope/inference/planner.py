@@ -1,0 +1,158 @@
+"""Blocks: which part of the working grid is read, trusted and owned by one inference.
+
+::
+
+    outer ┌──────────────────────────┐  what the network is given
+          │  valid ┌──────────────┐  │  halo: inside, outputs equal a whole-image run
+          │        │ core ┌─────┐ │  │  margin: inside, the decoder sees all it looks at
+          │        │      └─────┘ │  │  cores partition the region: each pixel has one owner
+          │        └──────────────┘  │
+          └──────────────────────────┘
+
+At the canvas edge all three are cut there, so the network's own zero padding falls exactly where
+it would fall in one run over everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tilescope.domain.geometry import Rect
+from tilescope.errors import BudgetTooSmall
+from tilescope.inference.grid import WorkingGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One unit of work, in working pixels."""
+
+    index: int
+    core: Rect
+    valid: Rect
+    outer: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """Pixels around a core: ``halo`` for the network, ``decode`` for the decoder."""
+
+    halo_px: int
+    decode_px: int
+
+    @property
+    def total_px(self) -> int:
+        """Both together."""
+        return self.halo_px + self.decode_px
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All blocks of one run, row by row.
+
+    ``columns`` is the number of blocks per row, so that block ``i`` has the neighbours ``i ± 1``
+    and ``i ± columns``.
+    """
+
+    grid: WorkingGrid
+    region: Rect
+    margins: Margins
+    columns: int
+    blocks: tuple[Block, ...]
+
+    def owner_of(self, x: float, y: float) -> Block:
+        """Return the block whose core contains the point; points outside go to the nearest."""
+        first, last = self.blocks[0].core, self.blocks[-1].core
+        width, height = first.width, first.height
+        column = int(min(max(x - self.region.x0, 0), last.x1 - self.region.x0 - 1) // width)
+        row = int(min(max(y - self.region.y0, 0), last.y1 - self.region.y0 - 1) // height)
+        return self.blocks[row * self.columns + column]
+
+
+def plan_blocks(grid: WorkingGrid, region: Rect, margins: Margins, tile_px: int) -> Plan:
+    """Return blocks whose outer sides do not exceed ``tile_px``, cores of equal size.
+
+    Cores are as even as the region allows: a region a little larger than one tile becomes two
+    halves, not one tile and a sliver.
+
+    Raises
+    ------
+    ValueError
+        When ``tile_px`` leaves no room for a core.
+    """
+    step, canvas = grid.multiple_of, grid.canvas
+    width = height = 0
+    if canvas.width <= tile_px and region.width == grid.size.width:
+        width = region.width
+    if canvas.height <= tile_px and region.height == grid.size.height:
+        height = region.height
+    width = width or _core_side(region.width, margins, tile_px, step)
+    height = height or _core_side(region.height, margins, tile_px, step)
+    columns, rows = -(-region.width // width), -(-region.height // height)
+    blocks = []
+    for index in range(columns * rows):
+        row, column = divmod(index, columns)
+        x0, y0 = region.x0 + column * width, region.y0 + row * height
+        core = Rect(x0, y0, min(x0 + width, region.x1), min(y0 + height, region.y1))
+        blocks.append(_block(index, core, grid, margins))
+    return Plan(grid, region, margins, columns, tuple(blocks))
+
+
+def _core_side(length: int, margins: Margins, tile_px: int, step: int) -> int:
+    # Aligning the outer rectangle outwards may add up to one step on each side.
+    room = tile_px - 2 * margins.total_px - 2 * step
+    room -= room % step
+    if room <= 0:
+        msg = f"a tile of {tile_px} px has no room for a margin of {margins.total_px} px"
+        raise ValueError(msg)
+    count = -(-length // room)
+    even = -(-length // count)
+    return length if count == 1 else -(-even // step) * step
+
+
+def _block(index: int, core: Rect, grid: WorkingGrid, margins: Margins) -> Block:
+    canvas, step = grid.canvas, grid.multiple_of
+    valid = core.expanded(margins.decode_px).intersect(canvas)
+    wide = core.expanded(margins.total_px)
+    aligned = Rect(
+        wide.x0 // step * step,
+        wide.y0 // step * step,
+        -(-wide.x1 // step) * step,
+        -(-wide.y1 // step) * step,
+    ).intersect(canvas)
+    assert valid is not None
+    assert aligned is not None
+    return Block(index, core, valid, aligned)
+
+
+def smallest_tile(margins: Margins, step: int) -> int:
+    """Return the least tile side that leaves a core of one step."""
+    return -(-2 * margins.total_px // step) * step + 3 * step
+
+
+def largest_tile_within(
+    cap_bytes: int,
+    needed_bytes: Callable[[int], int],
+    *,
+    preferred_px: int,
+    least_px: int,
+    step: int,
+) -> int:
+    """Return the largest tile side up to ``preferred_px`` whose run fits in ``cap_bytes``.
+
+    Parameters
+    ----------
+    needed_bytes
+        Peak resident memory of the whole process for a tile side.
+
+    Raises
+    ------
+    BudgetTooSmall
+        When not even ``least_px`` fits; it carries the least cap that would do.
+    """
+    side = max(preferred_px, least_px) // step * step
+    while side >= least_px:
+        if needed_bytes(side) <= cap_bytes:
+            return side
+        side -= step
+    raise BudgetTooSmall(needed_bytes(least_px), cap_bytes)

@@ -1,0 +1,62 @@
+"""How much memory a run of a given tile size takes, known before the first tile is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tilescope.domain.manifest import ModelSpec
+
+_MIB = 2**20
+#: Blocks whose arrays exist at one time: one being read, one being inferred, one being decoded,
+#: and one waiting in each channel while its neighbours are slower.
+BLOCKS_IN_FLIGHT = 3
+#: Bytes per pixel that decoding and outlining take beside the graph's outputs, measured.
+_DECODE_BYTES_PER_PX = 96
+#: Runtime peak per input pixel of a network that nobody probed.
+_UNKNOWN_PEAK_BYTES_PER_PX = 1024
+#: What SQLite, the exporters and Python's own objects take on top, and the window of one scaled
+#: read.
+_SLACK_BYTES = 64 * _MIB
+_CACHE_SHARE = 0.15
+_CACHE_LIMITS = (16 * _MIB, 512 * _MIB)
+
+
+def cache_bytes(cap_bytes: int) -> int:
+    """Return the part of a memory cap that the tile cache gets."""
+    low, high = _CACHE_LIMITS
+    return int(min(max(cap_bytes * _CACHE_SHARE, low), high))
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Peak resident memory of a run as a function of its tile side.
+
+    Attributes
+    ----------
+    base_bytes
+        Resident memory once the libraries, the slide and the model are loaded.
+    cache_bytes
+        Budget of the tile cache.
+    spec
+        The model.
+    bands
+        Bands of the slide, and bytes of one of its values.
+    """
+
+    base_bytes: int
+    cache_bytes: int
+    spec: ModelSpec
+    bands: int
+    value_bytes: int
+
+    @property
+    def flight_bytes_per_px(self) -> int:
+        """Bytes per pixel of one block's pixels, inputs and outputs."""
+        channels = sum(max(1, len(t.channels)) for t in (*self.spec.inputs, *self.spec.outputs))
+        return self.bands * self.value_bytes + 4 * channels
+
+    def bytes_at(self, tile_px: int) -> int:
+        """Return the peak resident memory of the whole process for square tiles."""
+        peak = self.spec.tile.peak_bytes_per_px or _UNKNOWN_PEAK_BYTES_PER_PX
+        per_px = peak + BLOCKS_IN_FLIGHT * self.flight_bytes_per_px + _DECODE_BYTES_PER_PX
+        return int(self.base_bytes + self.cache_bytes + _SLACK_BYTES + per_px * tile_px**2)

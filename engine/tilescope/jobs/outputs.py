@@ -1,0 +1,151 @@
+"""The files of a finished run, streamed from its ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.domain.geometry import Rect
+from tilescope.domain.results import Detections, ModelRef
+from tilescope.domain.scale import PixelSize
+from tilescope.exchange.coco import write_coco
+from tilescope.exchange.geojson import write_geojson
+from tilescope.exchange.labels import write_labels
+from tilescope.exchange.objects import ObjectBatch
+from tilescope.exchange.overview import draw_overview, write_png
+from tilescope.exchange.table import write_table
+from tilescope.io.cache import TileCache
+from tilescope.io.source import SlideSource
+from tilescope.io.thumbnail import thumbnail
+from tilescope.jobs.request import OnProgress, RunProgress
+from tilescope.runtime.cancel import CancellationToken
+from tilescope.store.run_ledger import RunLedger
+
+OVERVIEW_PX = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFrame:
+    """Everything the exporters need of a run."""
+
+    folder: Path
+    source: SlideSource
+    cache: TileCache
+    ledger: RunLedger
+    factor: float
+    region_l0: Rect
+    pixel_size: PixelSize | None
+    class_names: tuple[str, ...]
+    model: ModelRef
+
+    @property
+    def run_id(self) -> UUID:
+        """The same for the same model and slide, so that object ids survive a repetition."""
+        name = f"tilescope:{self.model.sha256}:{self.source.info.path}"
+        return uuid5(NAMESPACE_URL, name)
+
+    @property
+    def image_name(self) -> str:
+        """The slide's file name."""
+        return Path(self.source.info.path).name
+
+    def in_level0(self, found: Detections) -> Detections:
+        """Return outlines of the working grid in level-0 pixels."""
+        return Detections(
+            found.rings * self.factor,
+            found.offsets,
+            found.scores,
+            found.classes,
+            found.class_names,
+        )
+
+    def batches(self) -> Iterator[ObjectBatch]:
+        """Yield all objects in order."""
+        for found, first in self.ledger.objects(self.class_names):
+            yield ObjectBatch(self.in_level0(found), first)
+
+    def objects_in(self, rect_l0: Rect) -> tuple[Detections, NDArray[np.uint32]]:
+        """Return the objects that may touch a rectangle, and their numbers."""
+        f = self.factor
+        box = (rect_l0.x0 / f, rect_l0.y0 / f, rect_l0.x1 / f, rect_l0.y1 / f)
+        found, numbers = self.ledger.objects_in(box, self.class_names)
+        return self.in_level0(found), numbers
+
+
+def write_outputs(
+    frame: ResultFrame,
+    formats: Sequence[str],
+    token: CancellationToken,
+    on_progress: OnProgress,
+) -> dict[str, Path]:
+    """Write the chosen files and return them by format.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot take them.
+    Cancelled
+        When the token is set between two files.
+    """
+    writers = {
+        "geojson": ("objects.geojson", _geojson),
+        "csv": ("objects.csv", _csv),
+        "coco": ("objects.coco.json", _coco),
+        "ome-zarr": ("labels.ome.zarr", _labels),
+        "overview": ("overview.png", _overview),
+    }
+    written: dict[str, Path] = {}
+    for name in formats:
+        token.raise_if_cancelled()
+        file, write = writers[name]
+        on_progress(RunProgress(file))
+        write(frame, frame.folder / file)
+        written[name] = frame.folder / file
+    return written
+
+
+def _geojson(frame: ResultFrame, path: Path) -> None:
+    write_geojson(path, frame.batches(), run_id=frame.run_id, pixel_size=frame.pixel_size)
+
+
+def _csv(frame: ResultFrame, path: Path) -> None:
+    write_table(
+        path,
+        frame.batches(),
+        image=frame.image_name,
+        run_id=frame.run_id,
+        pixel_size=frame.pixel_size,
+    )
+
+
+def _coco(frame: ResultFrame, path: Path) -> None:
+    write_coco(
+        path,
+        frame.batches(),
+        image=frame.image_name,
+        size_l0=frame.source.info.size,
+        class_names=frame.class_names,
+    )
+
+
+def _labels(frame: ResultFrame, path: Path) -> None:
+    write_labels(
+        path,
+        frame.objects_in,
+        rect_l0=frame.region_l0,
+        pixel_size=frame.pixel_size,
+        source=os.path.relpath(Path(frame.source.info.path).resolve(), path.resolve()),
+    )
+
+
+def _overview(frame: ResultFrame, path: Path) -> None:
+    picture = thumbnail(frame.source, frame.cache, OVERVIEW_PX)
+    longest = max(frame.source.info.size.width, frame.source.info.size.height)
+    factor = max(1.0, longest / OVERVIEW_PX)
+    write_png(path, draw_overview(picture, frame.batches(), factor=factor))

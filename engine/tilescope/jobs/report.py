@@ -1,0 +1,81 @@
+"""What a run says of itself: the content of ``run.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["complete", "cancelled", "failed"]
+_HEAD_BYTES = 1 << 20
+_METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class TileReport:
+    """Blocks of the plan by what became of them."""
+
+    total: int = 0
+    done: int = 0
+    skipped_background: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SecondsReport:
+    """Wall-clock seconds of this process; stages overlap, so they may add up to more."""
+
+    total: float = 0.0
+    read: float = 0.0
+    infer: float = 0.0
+    decode: float = 0.0
+    write: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One run over one slide.
+
+    ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
+    """
+
+    model: dict[str, Any]
+    slide: dict[str, Any]
+    parameters: dict[str, Any]
+    provider: str
+    tiles: TileReport
+    objects: int
+    seconds: SecondsReport
+    peak_rss_bytes: int
+    memory_cap_bytes: int
+    halo_px: int
+    halo_exact: bool
+    tilescope_version: str
+    status: Status
+    scale: dict[str, Any] = field(default_factory=dict)
+    contrast: dict[str, Any] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self, *, with_outputs: bool) -> str:
+        """Return the report as one JSON object on one line."""
+        values = asdict(self)
+        if not with_outputs:
+            del values["outputs"]
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def head_sha256(path: Path) -> str:
+    """Return the sha256 of a file's first mebibyte, or of a Zarr folder's metadata.
+
+    Enough to tell slides apart (their headers differ) without reading gigabytes.
+    """
+    if path.is_dir():
+        files = [path / name for name in _METADATA_FILES if (path / name).is_file()]
+        data = b"".join(file.read_bytes() for file in files)
+    else:
+        with path.open("rb") as stream:
+            data = stream.read(_HEAD_BYTES)
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,93 @@
+"""What a run is asked to do, and how it tells its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tilescope.domain.geometry import Rect
+from tilescope.plugins.registry import InstalledModel
+
+FORMATS = ("geojson", "ome-zarr", "csv", "coco", "overview")
+DEFAULT_FORMATS = ("geojson", "ome-zarr", "csv", "overview")
+#: Parameters that every model with a working object size has, beside its own.
+DIAMETER_PARAMETER = "diameter_px"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One model over one slide.
+
+    Attributes
+    ----------
+    model
+        The model and where its files are.
+    slide
+        The file or OME-Zarr folder.
+    out_dir
+        Results go to ``out_dir/NAME/``, NAME being the slide's name without extension.
+    memory_bytes
+        Cap on the peak resident memory of the process.
+    threads
+        Threads of one inference.
+    provider
+        ``auto``, ``cpu`` or ``cuda``.
+    region_l0
+        Part of the slide in level-0 pixels; None is all of it.
+    um_per_px
+        Overrides what the slide says of its pixel size.
+    parameters
+        The model's parameters that differ from their defaults, and ``diameter_px``.
+    formats
+        Which result files to write.
+    overwrite
+        Discard an earlier run instead of resuming it.
+    """
+
+    model: InstalledModel
+    slide: Path
+    out_dir: Path
+    memory_bytes: int
+    threads: int
+    provider: str = "auto"
+    region_l0: Rect | None = None
+    um_per_px: float | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    formats: tuple[str, ...] = DEFAULT_FORMATS
+    overwrite: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the results of this slide go."""
+        return self.out_dir / self.slide.stem
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    stage
+        ``survey``, ``scale``, ``tiles``, ``seams`` or the name of the file being written.
+    tiles_done, tiles_total
+        Blocks, those of an earlier, interrupted run included.
+    objects
+        Objects found so far.
+    seconds_left
+        Estimate for the tiles, None before there is one.
+    """
+
+    stage: str
+    tiles_done: int = 0
+    tiles_total: int = 0
+    objects: int = 0
+    seconds_left: float | None = None
+
+
+OnProgress = Callable[[RunProgress], None]
+
+
+def ignore_progress(_progress: RunProgress) -> None:
+    """Take a progress report and do nothing."""

@@ -1,0 +1,129 @@
+"""One look at the whole slide before a run: how bright it is, and where it holds something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.domain.contrast import Contrast
+from tilescope.domain.geometry import Rect, Size
+from tilescope.io.cache import TileCache
+from tilescope.io.region import read_working
+from tilescope.io.source import SlideSource
+from tilescope.ops.tissue import has_dark_background, intensity_window, tissue_mask
+
+#: Longer side of the picture that the decisions are made on.
+PICTURE_PX = 1024
+_SAMPLES = 9
+_SAMPLE_PX = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Survey:
+    """What one look at the slide says.
+
+    Attributes
+    ----------
+    contrast
+        Slide-wide intensity window.
+    mask
+        ``bool[h, w]``: where there is tissue, one pixel per ``mask_factor`` level-0 pixels.
+    mask_factor
+        Level-0 pixels per pixel of the mask.
+    slide
+        Level-0 pixels of the slide.
+    """
+
+    contrast: Contrast
+    mask: NDArray[np.bool_]
+    mask_factor: float
+    slide: Size
+
+    @property
+    def tissue_fraction(self) -> float:
+        """Share of the slide that holds something."""
+        return float(self.mask.mean())
+
+    def holds_something(self, rect_l0: tuple[float, float, float, float]) -> bool:
+        """Tell whether any tissue lies in x0, y0, x1, y1 (level-0 pixels)."""
+        f = self.mask_factor
+        x0, y0 = (max(0, floor(v / f)) for v in rect_l0[:2])
+        x1, y1 = (ceil(v / f) for v in rect_l0[2:])
+        return bool(self.mask[y0:y1, x0:x1].any())
+
+    def spots(self, count: int, within: Rect | None = None) -> list[tuple[float, float]]:
+        """Return level-0 centres of up to ``count`` places full of tissue, spread over the slide.
+
+        The best place of each cell of a coarse lattice competes; the order is fixed, so that the
+        same slide always gives the same places.
+        """
+        mask = self.mask.astype(np.float32)
+        if within is not None:
+            outside = np.ones(mask.shape, bool)
+            f = self.mask_factor
+            rows = slice(floor(within.y0 / f), ceil(within.y1 / f))
+            columns = slice(floor(within.x0 / f), ceil(within.x1 / f))
+            outside[rows, columns] = False
+            mask[outside] = 0
+        side = max(1, ceil(max(mask.shape) / 8))
+        found: list[tuple[float, float, float]] = []
+        for y in range(0, mask.shape[0], side):
+            for x in range(0, mask.shape[1], side):
+                cell = mask[y : y + side, x : x + side]
+                weight = float(cell.sum())
+                if weight:
+                    ys, xs = np.nonzero(cell)
+                    found.append((-weight, x + float(xs.mean()) + 0.5, y + float(ys.mean()) + 0.5))
+        found.sort()
+        return [(x * self.mask_factor, y * self.mask_factor) for _, x, y in found[:count]]
+
+
+def full_scale_of(dtype: str, picture: NDArray[Any]) -> float:
+    """Return the value that means white: the dtype's largest, or the picture's for floats."""
+    if dtype.startswith("float"):
+        return max(float(picture.max(initial=0.0)), 1e-6)
+    return float(np.iinfo(np.dtype(dtype)).max)
+
+
+def survey_slide(source: SlideSource, cache: TileCache, plane: int = 0) -> Survey:
+    """Return the survey of an open slide.
+
+    Raises
+    ------
+    TileReadError
+        When a tile of the overview cannot be read.
+    """
+    size = source.info.size
+    factor = max(1.0, max(size.width, size.height) / PICTURE_PX)
+    rect = Rect(0, 0, max(1, floor(size.width / factor)), max(1, floor(size.height / factor)))
+    picture = read_working(source, cache, rect, factor, plane=plane)
+    scale = full_scale_of(source.info.dtype, picture)
+    dark = has_dark_background(picture, scale)
+    rough = intensity_window(_flat(picture), dark_background=dark, full_scale=scale)
+    first = Survey(rough, tissue_mask(picture, rough, scale), factor, size)
+    if not dark or factor == 1.0:
+        return first
+    samples = [_sample(source, cache, x, y, plane) for x, y in first.spots(_SAMPLES)]
+    values = np.concatenate([_flat(picture), *map(_flat, samples)])
+    contrast = intensity_window(values, dark_background=dark, full_scale=scale)
+    return Survey(contrast, first.mask, factor, size)
+
+
+def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.reshape(-1, pixels.shape[2])
+
+
+def _sample(source: SlideSource, cache: TileCache, x: float, y: float, plane: int) -> NDArray[Any]:
+    rect = window_around(x, y, _SAMPLE_PX, source.info.size)
+    return read_working(source, cache, rect, 1.0, plane=plane)
+
+
+def window_around(x: float, y: float, side: int, bounds: Size) -> Rect:
+    """Return a square of ``side`` pixels about a point, moved and cut to lie inside ``bounds``."""
+    x0 = min(max(0, round(x) - side // 2), max(0, bounds.width - side))
+    y0 = min(max(0, round(y) - side // 2), max(0, bounds.height - side))
+    return Rect(x0, y0, min(x0 + side, bounds.width), min(y0 + side, bounds.height))

@@ -1,0 +1,170 @@
+"""Installed plugins: found through entry points, read without importing, loaded at first use."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from tilescope.domain.manifest import ModelSpec, PluginManifest
+from tilescope.errors import ManifestInvalid, ModelNotFound, PluginBroken, WeightsError
+from tilescope.plugins.api import TileAdapter
+from tilescope.plugins.parsing import load_manifest
+
+ENTRY_POINT_GROUP = "tilescope.plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlugin:
+    """What discovery knows of one entry point: a valid manifest, or the reason there is none."""
+
+    entry: str
+    distribution: str
+    folder: Path | None
+    manifest: PluginManifest | None
+    problem: str | None
+
+    @property
+    def state(self) -> str:
+        """``valid`` or ``invalid``."""
+        return "valid" if self.manifest is not None else "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model and where its files are.
+
+    ``folder`` is the plugin's package folder; weights and golden files lie inside it.
+    """
+
+    spec: ModelSpec
+    plugin_id: str
+    folder: Path
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the ONNX file must be."""
+        return self.folder / self.spec.weights.file
+
+    def weights_state(self) -> str:
+        """Return ``present``, ``missing`` or ``mismatched``, by size; use checks the hash."""
+        try:
+            size = self.weights_path.stat().st_size
+        except OSError:
+            return "missing"
+        return "present" if size == self.spec.weights.size_bytes else "mismatched"
+
+    def verified_weights(self) -> bytes:
+        """Return the weights file's bytes after checking them against the manifest.
+
+        The bytes that were hashed are the bytes that are used, so that the file cannot change in
+        between.
+
+        Raises
+        ------
+        WeightsError
+            When the file is missing, or has another size or hash.
+        """
+        path, spec = self.weights_path, self.spec.weights
+        try:
+            if path.stat().st_size != spec.size_bytes:
+                raise WeightsError(
+                    f"{path}: {path.stat().st_size} bytes, the manifest says {spec.size_bytes}; "
+                    "install the plugin again"
+                )
+            data = path.read_bytes()
+        except OSError as exc:
+            raise WeightsError(f"{path}: {exc.strerror}; install the plugin again") from exc
+        if hashlib.sha256(data).hexdigest() != spec.sha256:
+            raise WeightsError(
+                f"{path}: sha256 differs from the manifest; install the plugin again"
+            )
+        return data
+
+    def load_adapter(self) -> TileAdapter:
+        """Import the plugin's code and return its adapter.
+
+        Raises
+        ------
+        PluginBroken
+            When importing or constructing it raises, or when it lacks a method.
+        """
+        module, _, name = self.spec.adapter.partition(":")
+        try:
+            adapter = getattr(importlib.import_module(module), name)()
+        except Exception as exc:  # plugin code: one of the boundaries
+            raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", exc) from exc
+        if not isinstance(adapter, TileAdapter):
+            cause = TypeError("an adapter needs encode(tile) and decode(outputs, parameters)")
+            raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", cause)
+        return adapter
+
+
+def discover(entries: Iterable[EntryPoint] | None = None) -> tuple[FoundPlugin, ...]:
+    """Return every installed plugin, broken ones included, in order of distribution and name.
+
+    Nothing of a plugin is imported: only the top-level package is located. The second plugin that
+    claims an id is invalid.
+    """
+    found = sorted(
+        entry_points(group=ENTRY_POINT_GROUP) if entries is None else entries,
+        key=lambda entry: (entry.dist.name if entry.dist else "", entry.name),
+    )
+    plugins: list[FoundPlugin] = []
+    taken: set[str] = set()
+    for entry in found:
+        plugin = _found(entry)
+        if plugin.manifest is not None:
+            ids = {plugin.manifest.id, *(model.id for model in plugin.manifest.models)}
+            double = sorted(ids & taken)
+            if double:
+                plugin = _invalid(entry, f"duplicate of {', '.join(double)}")
+            taken |= ids
+        plugins.append(plugin)
+    return tuple(plugins)
+
+
+def _invalid(entry: EntryPoint, problem: str) -> FoundPlugin:
+    return FoundPlugin(entry.name, entry.dist.name if entry.dist else "", None, None, problem)
+
+
+def _found(entry: EntryPoint) -> FoundPlugin:
+    package, _, file = entry.value.partition(":")
+    spec = find_spec(package) if "." not in package else None
+    if spec is None or not spec.submodule_search_locations:
+        return _invalid(entry, f"{package!r} is not a top-level package")
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    try:
+        manifest = load_manifest(folder / file)
+    except ManifestInvalid as exc:
+        return _invalid(entry, str(exc))
+    return FoundPlugin(entry.name, entry.dist.name if entry.dist else "", folder, manifest, None)
+
+
+def installed_models(plugins: Iterable[FoundPlugin] | None = None) -> tuple[InstalledModel, ...]:
+    """Return the models of every valid plugin."""
+    return tuple(
+        InstalledModel(model, plugin.manifest.id, plugin.folder)
+        for plugin in (discover() if plugins is None else plugins)
+        if plugin.manifest is not None and plugin.folder is not None
+        for model in plugin.manifest.models
+    )
+
+
+def find_model(model_id: str) -> InstalledModel:
+    """Return the installed model of that id.
+
+    Raises
+    ------
+    ModelNotFound
+        Listing the ids that there are.
+    """
+    models = installed_models()
+    for model in models:
+        if model.spec.id == model_id:
+            return model
+    raise ModelNotFound(model_id, [model.spec.id for model in models])

@@ -1,0 +1,1 @@
+"""Threads, waiting and memory: the only package that starts a thread or blocks on one."""
