@@ -134,9 +134,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
 @models_app.callback()
 def models(context: typer.Context, as_json: Json = False) -> None:
     """List the installed models."""
-    from tilescope.cli.models import print_models
-
     if context.invoked_subcommand is None:
+        from tilescope.cli.models import print_models
+
         with exit_codes():
             print_models(as_json=as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from tilescope.cli.progress import ProgressLine
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, TilescopeError, UsageError
 from tilescope.jobs.report import RunReport
-from tilescope.jobs.request import DEFAULT_FORMATS, FORMATS, RunRequest
+from tilescope.jobs.request import DEFAULT_FORMATS, FORMATS, RunRequest, result_name
 from tilescope.plugins.registry import InstalledModel, find_model
 from tilescope.runtime import memory as process_memory
 from tilescope.runtime.cancel import CancellationToken
@@ -113,7 +114,7 @@ def _requests(
     model: InstalledModel, slides: Sequence[Path], output: Path, options: RunOptions
 ) -> list[RunRequest]:
     parameters = dict(_parameter(text) for text in options.parameters)
-    folders = [slide.stem for slide in slides]
+    folders = [result_name(slide) for slide in slides]
     double = sorted({name for name in folders if folders.count(name) > 1})
     if double:
         raise UsageError(
@@ -175,10 +176,11 @@ def _formats(text: str | None) -> tuple[str, ...]:
 def _parameter(text: str) -> tuple[str, float]:
     name, equals, value = text.partition("=")
     try:
-        if equals:
-            return name.strip(), float(value)
+        number = float(value)
     except ValueError:
-        pass
+        number = math.nan
+    if equals and math.isfinite(number):
+        return name.strip(), number
     raise UsageError(f"--param {text!r} is not NAME=NUMBER")
 
 

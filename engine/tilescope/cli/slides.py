@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from tilescope.domain.slide import SlideInfo
+from tilescope.errors import UsageError
 from tilescope.exchange.overview import write_png
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
@@ -73,7 +74,15 @@ def _text(value: object) -> str:
 
 
 def save_thumbnail(slide: Path, out: Path, max_side: int) -> None:
-    """Write a picture of the slide, its longer side at most ``max_side`` pixels."""
+    """Write a picture of the slide, its longer side at most ``max_side`` pixels.
+
+    Raises
+    ------
+    UsageError
+        When the picture would replace the slide.
+    """
+    if out.exists() and slide.exists() and out.samefile(slide):
+        raise UsageError(f"{out} is the slide itself; give the picture another name")
     cache = TileCache(_CACHE_BYTES)
     with open_slide(slide, cache=cache) as source:
         write_png(out, thumbnail(source, cache, max_side))

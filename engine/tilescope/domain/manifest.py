@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
 from tilescope.domain.geometry import Size
@@ -17,6 +18,12 @@ Layout = Literal["NCHW", "NHWC"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ADAPTER = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MODEL_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _is_inside(file: str) -> bool:
+    """Tell whether a relative path stays in its folder, on any system."""
+    paths = (PurePosixPath(file), PureWindowsPath(file))
+    return not any(p.is_absolute() or p.drive or p.root or ".." in p.parts for p in paths)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -84,8 +91,7 @@ class WeightsRef:
 
     def __post_init__(self) -> None:
         _require(self.file.endswith(".onnx"), f"weights {self.file!r} are not an ONNX file")
-        inside = not self.file.startswith("/") and ".." not in self.file.split("/")
-        _require(inside, f"weights {self.file!r} lie outside the package")
+        _require(_is_inside(self.file), f"weights {self.file!r} lie outside the package")
         _require(bool(_SHA256.fullmatch(self.sha256)), "sha256 is not 64 hexadecimal digits")
         _require(self.size_bytes > 0, f"bytes = {self.size_bytes} is not positive")
 
@@ -97,6 +103,10 @@ class GoldenRef:
     inputs: str
     outputs: str
     atol: float
+
+    def __post_init__(self) -> None:
+        for file in (self.inputs, self.outputs):
+            _require(_is_inside(file), f"golden file {file!r} lies outside the package")
 
 
 @dataclass(frozen=True, slots=True)

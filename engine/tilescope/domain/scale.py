@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 #: A scanner's pixel lies between a tenth of a micrometre and a coarse overview; a tag outside
 #: this window is a mistake (a reciprocal, a wrong unit) and is not believed.
 PLAUSIBLE_UM_PER_PX = (0.02, 50.0)
+
+
+def _require_positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        msg = f"{name} = {value} is not a positive number"
+        raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,9 @@ class AtPixelSize:
 
     um: float
 
+    def __post_init__(self) -> None:
+        _require_positive("um", self.um)
+
 
 @dataclass(frozen=True, slots=True)
 class AtObjectSize:
@@ -51,12 +61,19 @@ class AtObjectSize:
     diameter_px: float
     diameter_um: float
 
+    def __post_init__(self) -> None:
+        _require_positive("diameter_px", self.diameter_px)
+        _require_positive("diameter_um", self.diameter_um)
+
 
 @dataclass(frozen=True, slots=True)
 class FitWithin:
     """The model takes the whole image, shrunk until its longer side fits."""
 
     max_side_px: int
+
+    def __post_init__(self) -> None:
+        _require_positive("max_side_px", self.max_side_px)
 
 
 Sampling = Native | AtPixelSize | AtObjectSize | FitWithin

@@ -1,14 +1,18 @@
 """The nuclear diameter of a slide, found by looking at it at several assumed sizes.
 
 A network trained at one nuclear size is right only when the image is brought to it. Assume a
-diameter, let the network find nuclei at that scale, and measure them: near the truth the measured
-size agrees with the working size, far from it the network finds little, with little confidence, or
-parts and clumps whose size disagrees. The most self-consistent candidate is taken and corrected
-once by what was measured there.
+diameter, bring the image to the working size that would follow, and measure the nuclei found there.
+Assumed too small, nuclei appear too large, and the other way round: over the assumed diameter, the
+ratio of measured to expected size falls, and where it falls through one, assumption and measurement
+agree. Between two candidates that point is interpolated, measured once more and interpolated again.
+Far from the truth the curve may fall through one a second time, where large nuclei come apart into
+pieces of the expected size; there the network is less sure of what it finds, and the crossing with
+the more confident objects, covering more of the image, is taken.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,7 +31,7 @@ GOOD_SCORE: Final = 0.5
 """Objects below this score are not measured."""
 
 SIZE_SPREAD: Final = 0.35
-"""How far, in log diameter, measured and working size may differ before a candidate is doubted."""
+"""Without a crossing: how far, in log diameter, a candidate may miss before it is doubted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,15 @@ class SizeReading:
             raise ValueError(f"{self.foreground_fraction} of {self.area_px} px")
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """One candidate: its log diameter, the log of measured over expected size, its weight."""
+
+    place: float
+    excess: float
+    weight: float
+
+
 def choose_diameter(
     measure: Callable[[float], SizeReading], candidates: Sequence[float], target_px: float
 ) -> float | None:
@@ -66,46 +79,49 @@ def choose_diameter(
     Parameters
     ----------
     measure
-        Decodes the sample as if nuclei had the given diameter; called once per candidate and once
-        more to refine.
+        Decodes the sample as if nuclei had the given diameter; called once per candidate and at
+        most once more.
     candidates
-        Assumed diameters, all positive, log-spaced over the range that is possible.
+        Assumed diameters, all positive, log-spaced over the range that is possible. The answer may
+        lie outside.
     target_px
         Nuclear diameter on the working grid that the network was trained for.
     """
-    readings = [(candidate, measure(candidate)) for candidate in candidates]
-    graded = [(consistency(r, target_px), c, r) for c, r in readings]
-    best, candidate, reading = max(graded, key=lambda entry: entry[0], default=(0.0, 0.0, None))
-    if reading is None or best <= 0.0:
+    readings = ((diameter, measure(diameter)) for diameter in sorted(candidates))
+    curve = [p for d, r in readings if (p := _point(d, r, target_px)) is not None]
+    if not curve:
         return None
-    refined = _corrected(candidate, reading, target_px)
-    again = measure(refined)
-    return _corrected(refined, again, target_px) if consistency(again, target_px) > 0.0 else refined
-
-
-def consistency(reading: SizeReading, target_px: float) -> float:
-    """Return how well a reading agrees with its own assumption, from 0 (not at all) up.
-
-    The area covered by good objects, weighted by their scores, falls off with the distance between
-    measured and working size.
-    """
-    measured = measured_diameter(reading)
-    if measured is None:
-        return 0.0
-    miss = math.log(measured / target_px) / SIZE_SPREAD
-    weights = reading.diameters_px**2
-    confidence = float(np.sum(weights * reading.scores) / np.sum(weights))
-    return confidence**2 * reading.foreground_fraction * math.exp(-0.5 * miss**2)
+    crossings = [(a, b) for a, b in itertools.pairwise(curve) if a.excess >= 0.0 > b.excess]
+    if not crossings:
+        best = max(curve, key=lambda p: p.weight * math.exp(-0.5 * (p.excess / SIZE_SPREAD) ** 2))
+        return math.exp(best.place + best.excess)
+    before, after = max(crossings, key=lambda pair: pair[0].weight * pair[1].weight)
+    guess = _crossing(before, after)
+    middle = _point(guess, measure(guess), target_px)
+    if middle is None:
+        return guess
+    return _crossing(middle, after) if middle.excess >= 0.0 else _crossing(before, middle)
 
 
 def measured_diameter(reading: SizeReading) -> float | None:
-    """Return ``2 sqrt(A / pi)``, ``A`` the root mean square area of good objects; None if too few."""
+    """Return ``2 sqrt(A / pi)``, ``A`` the good objects' root mean square area; None if too few."""
     good = reading.diameters_px[reading.scores >= GOOD_SCORE]
     if good.size < LEAST_OBJECTS:
         return None
     return float(np.mean(good**4) ** 0.25)
 
 
-def _corrected(assumed: float, reading: SizeReading, target_px: float) -> float:
+def _point(diameter: float, reading: SizeReading, target_px: float) -> _Point | None:
     measured = measured_diameter(reading)
-    return assumed if measured is None else assumed * measured / target_px
+    if measured is None:
+        return None
+    areas = reading.diameters_px**2
+    confidence = float(np.sum(areas * reading.scores) / np.sum(areas))
+    weight = confidence**2 * reading.foreground_fraction
+    return _Point(math.log(diameter), math.log(measured / target_px), weight)
+
+
+def _crossing(before: _Point, after: _Point) -> float:
+    """Return the diameter at which the line through both points has no excess."""
+    share = before.excess / (before.excess - after.excess)
+    return math.exp(before.place + share * (after.place - before.place))

@@ -26,7 +26,17 @@ def as_tile_dtype(values: NDArray[Any]) -> NDArray[Any]:
     """Return ``values`` in their tile dtype and native byte order; truth becomes 0 and 255."""
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(255)
-    return values.astype(tile_dtype(values.dtype), copy=False)
+    return finite(values.astype(tile_dtype(values.dtype), copy=False))
+
+
+def finite(tile: NDArray[Any]) -> NDArray[Any]:
+    """Return the tile with 0 in place of what is not a finite number.
+
+    One NaN would spread to every average that it is part of.
+    """
+    if tile.dtype != np.float32 or np.isfinite(tile).all():
+        return tile
+    return np.where(np.isfinite(tile), tile, np.float32(0))
 
 
 def white_of(dtype: str) -> int:

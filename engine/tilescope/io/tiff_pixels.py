@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.io.sample_types import tile_dtype, white_of
+from tilescope.io.sample_types import finite, tile_dtype, white_of
 
 Pixels = NDArray[Any]
 
@@ -115,7 +115,7 @@ class SampleModel:
             values = _from_ycbcr(values[..., :3])
         elif self.photometric in {RGB, YCBCR}:
             values = self._without_alpha(values)
-        return np.ascontiguousarray(values, self.dtype)
+        return finite(np.ascontiguousarray(values, self.dtype))
 
     def _white_is_zero(self, values: Pixels) -> Pixels:
         # packed depths of 10 to 14 bits stay in their range, so white is its end

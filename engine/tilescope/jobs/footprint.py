@@ -60,3 +60,13 @@ class Footprint:
         peak = self.spec.tile.peak_bytes_per_px or _UNKNOWN_PEAK_BYTES_PER_PX
         per_px = peak + BLOCKS_IN_FLIGHT * self.flight_bytes_per_px + _DECODE_BYTES_PER_PX
         return int(self.base_bytes + self.cache_bytes + _SLACK_BYTES + per_px * tile_px**2)
+
+    def least_cap(self, tile_px: int) -> int:
+        """Return a memory cap that does for square tiles; the cache's share grows with the cap.
+
+        A process's base differs by a few megabytes from one start to the next.
+        """
+        fixed = self.bytes_at(tile_px) - self.cache_bytes
+        low, high = _CACHE_LIMITS
+        share = fixed * _CACHE_SHARE / (1 - _CACHE_SHARE)
+        return int(fixed + min(max(share, low), high)) + 8 * _MIB

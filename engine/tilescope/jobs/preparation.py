@@ -34,7 +34,7 @@ from tilescope.plugins.api import TileAdapter
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
 
-_SPOTS = 4
+_SPOTS = 8
 #: Tile sides are tried in steps of it, so that a few megabytes more or less of base memory do not
 #: change the plan of the same run on the same machine.
 _TILE_STEP_PX = 128
@@ -128,10 +128,14 @@ def _text(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Decisions that a resumed run takes over instead of making them again."""
+    """Decisions that a resumed run takes over instead of making them again.
+
+    ``memory_bytes`` is the cap under which ``tile_px`` was planned.
+    """
 
     scale: WorkingScale
     tile_px: int
+    memory_bytes: int
     contrast: Contrast
 
     def as_dict(self) -> dict[str, Any]:
@@ -145,6 +149,7 @@ class Remembered:
         return cls(
             WorkingScale(**values["scale"]),
             values["tile_px"],
+            values["memory_bytes"],
             Contrast(contrast["dark_background"], tuple(contrast["low"]), tuple(contrast["high"])),
         )
 
@@ -203,18 +208,24 @@ def _tile(
 ) -> int:
     cap, least = request.memory_bytes, smallest_tile(margins, step)
     if earlier is not None:
+        # Under the cap it was planned for it fits, although a process's base differs by a
+        # megabyte from one start to the next.
         needed = footprint.bytes_at(earlier.tile_px)
-        if needed > cap:
+        if cap < earlier.memory_bytes and needed > cap:
             raise BudgetTooSmall(needed, cap)
         return earlier.tile_px
     grain = lcm(step, _TILE_STEP_PX)
-    return largest_tile_within(
-        cap,
-        footprint.bytes_at,
-        preferred_px=request.model.spec.tile.size.width,
-        least_px=-(-least // grain) * grain,
-        step=grain,
-    )
+    least_px = -(-least // grain) * grain
+    try:
+        return largest_tile_within(
+            cap,
+            footprint.bytes_at,
+            preferred_px=request.model.spec.tile.size.width,
+            least_px=least_px,
+            step=grain,
+        )
+    except BudgetTooSmall:
+        raise BudgetTooSmall(footprint.least_cap(least_px), cap) from None
 
 
 def _scale(

@@ -15,6 +15,11 @@ DEFAULT_FORMATS = ("geojson", "ome-zarr", "csv", "overview")
 DIAMETER_PARAMETER = "diameter_px"
 
 
+def result_name(slide: Path) -> str:
+    """Return the name of a slide's result folder; ``.`` is a Zarr folder with a name, too."""
+    return slide.absolute().resolve().stem if slide.name in {"", ".."} else slide.stem
+
+
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """One model over one slide.
@@ -60,7 +65,7 @@ class RunRequest:
     @property
     def folder(self) -> Path:
         """Where the results of this slide go."""
-        return self.out_dir / self.slide.stem
+        return self.out_dir / result_name(self.slide)
 
 
 @dataclass(frozen=True, slots=True)

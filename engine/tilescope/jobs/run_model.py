@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -82,7 +81,8 @@ def run_model(
     RunMismatch
         When the folder holds a run of another model, slide or set of parameters.
     OutputError
-        When the output folder cannot be written; the same command resumes the run when it can.
+        When the output folder cannot be made. A disk that fills up later ends the run with the
+        status ``failed``; the same request resumes it when there is room.
     Cancelled
         When the token is set before the first block.
     """
@@ -101,8 +101,14 @@ def run_model(
         prepared = prepare(request, settings, opened, earlier, token, on_progress)
         token.raise_if_cancelled()
         with _create(request, identity) as ledger:
-            decisions = Remembered(prepared.scale, prepared.tile_px, prepared.survey.contrast)
-            ledger.remember("decisions", decisions.as_dict())
+            if earlier is None:
+                decisions = Remembered(
+                    prepared.scale,
+                    prepared.tile_px,
+                    request.memory_bytes,
+                    prepared.survey.contrast,
+                )
+                ledger.remember("decisions", decisions.as_dict())
             return _Run(request, opened, prepared, ledger, clock, token, on_progress).execute()
 
 
@@ -148,18 +154,22 @@ class _Run:
         self._outputs: dict[str, Path] = {}
 
     def execute(self) -> RunReport:
-        status: Status
         try:
             self._run_blocks()
+            # The network is done; its weights and threads make room for what follows.
+            self._opened.session.close()
+            memory.trim()
             self._settle_seams()
             self._write_files()
-            status = "failed" if self._ledger.counts().failed else "complete"
+            report = self._report("failed" if self._ledger.counts().failed else "complete")
         except Cancelled:
-            status = "cancelled"
+            report = self._report("cancelled")
         except OutputError as exc:
-            self._try_report("failed", [str(exc)])
-            raise
-        return self._report(status, [])
+            report = self._report("failed", str(exc))
+        # The disk that could not take the results may not take the report either.
+        with suppress(OutputError) if report.errors else nullcontext():
+            self._save(report)
+        return report
 
     def _run_blocks(self) -> None:
         prepared, ledger = self._prepared, self._ledger
@@ -237,9 +247,6 @@ class _Run:
         ledger.settle([Item(0, o.tile, Kind.SEAM, o.class_index, o.score, o.ring) for o in settled])
 
     def _write_files(self) -> None:
-        # The network is done; its weights and threads make room for the exporters.
-        self._opened.session.close()
-        memory.trim()
         started = time.perf_counter()
         frame = ResultFrame(
             folder=self._request.folder,
@@ -255,18 +262,17 @@ class _Run:
         self._outputs = write_outputs(frame, self._request.formats, self._token, self._on_progress)
         self._clock.write = time.perf_counter() - started
 
-    def _try_report(self, status: Status, errors: Sequence[str]) -> None:
-        # The disk that could not take the results may not take the report either.
-        with suppress(OutputError):
-            self._report(status, errors)
+    def _save(self, report: RunReport) -> None:
+        with staged_file(self._request.folder / REPORT_NAME) as file:
+            file.write(report.as_json(with_outputs=False).encode() + b"\n")
 
-    def _report(self, status: Status, errors: Sequence[str]) -> RunReport:
+    def _report(self, status: Status, *errors: str) -> RunReport:
         request, prepared, ledger = self._request, self._prepared, self._ledger
         info, spec = self._opened.source.info, request.model.spec
         counts = ledger.counts()
         failures = [f"tile {tile}: {cause}" for tile, cause in ledger.failures()]
         halo = self._opened.halo
-        report = RunReport(
+        return RunReport(
             model=asdict(spec.ref),
             slide={
                 "path": str(request.slide),
@@ -292,9 +298,6 @@ class _Run:
             errors=[*errors, *failures],
             outputs={name: str(path) for name, path in self._outputs.items()},
         )
-        with staged_file(request.folder / REPORT_NAME) as file:
-            file.write(report.as_json(with_outputs=False).encode() + b"\n")
-        return report
 
 
 def _outline(item: Item) -> Outline:

@@ -30,10 +30,9 @@ from tilescope.ops.contours import outlines, ring_areas
 from tilescope.plugins.api import TileAdapter, TileImage
 from tilescope.runtime.cancel import CancellationToken
 
-_SPOTS = 4
-_WINDOW_PX = 384
-#: Level-0 diameters that are tried on an uncalibrated slide.
-_DIAMETERS_PX = (8.0, 12.0, 18.0, 27.0, 40.0, 60.0, 90.0)
+_WINDOW_PX = 256
+#: Level-0 diameters that are tried on an uncalibrated slide: nuclei from 10x to 63x.
+_DIAMETERS_PX = (6.0, 9.0, 13.5, 20.0, 30.0, 45.0, 68.0, 100.0)
 #: Diameters a nucleus or cell may have; a calibrated fluorescence slide is searched inside them.
 _PLAUSIBLE_UM = (4.0, 32.0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
@@ -32,6 +32,9 @@ class Survey:
         Slide-wide intensity window.
     mask
         ``bool[h, w]``: where there is tissue, one pixel per ``mask_factor`` level-0 pixels.
+    interest
+        ``float32[h, w]``: where cells are likely, from 0; nuclear stains absorb red, eosin does
+        not, and in fluorescence nuclei are bright.
     mask_factor
         Level-0 pixels per pixel of the mask.
     slide
@@ -40,6 +43,7 @@ class Survey:
 
     contrast: Contrast
     mask: NDArray[np.bool_]
+    interest: NDArray[np.float32]
     mask_factor: float
     slide: Size
 
@@ -56,12 +60,12 @@ class Survey:
         return bool(self.mask[y0:y1, x0:x1].any())
 
     def spots(self, count: int, within: Rect | None = None) -> list[tuple[float, float]]:
-        """Return level-0 centres of up to ``count`` places full of tissue, spread over the slide.
+        """Return level-0 centres of up to ``count`` places full of cells, spread over the slide.
 
-        The best place of each cell of a coarse lattice competes; the order is fixed, so that the
-        same slide always gives the same places.
+        The cells of a coarse lattice compete; the order is fixed, so that the same slide always
+        gives the same places.
         """
-        mask = self.mask.astype(np.float32)
+        mask = np.where(self.mask, self.interest, 0)
         if within is not None:
             outside = np.ones(mask.shape, bool)
             f = self.mask_factor
@@ -76,8 +80,9 @@ class Survey:
                 cell = mask[y : y + side, x : x + side]
                 weight = float(cell.sum())
                 if weight:
-                    ys, xs = np.nonzero(cell)
-                    found.append((-weight, x + float(xs.mean()) + 0.5, y + float(ys.mean()) + 0.5))
+                    ys, xs = np.indices(cell.shape)
+                    cx, cy = (float((axis * cell).sum()) / weight + 0.5 for axis in (xs, ys))
+                    found.append((-weight, x + cx, y + cy))
         found.sort()
         return [(x * self.mask_factor, y * self.mask_factor) for _, x, y in found[:count]]
 
@@ -104,13 +109,21 @@ def survey_slide(source: SlideSource, cache: TileCache, plane: int = 0) -> Surve
     scale = full_scale_of(source.info.dtype, picture)
     dark = has_dark_background(picture, scale)
     rough = intensity_window(_flat(picture), dark_background=dark, full_scale=scale)
-    first = Survey(rough, tissue_mask(picture, rough, scale), factor, size)
+    mask = tissue_mask(picture, rough, scale)
+    first = Survey(rough, mask, _interest(picture, rough), factor, size)
     if not dark or factor == 1.0:
         return first
     samples = [_sample(source, cache, x, y, plane) for x, y in first.spots(_SAMPLES)]
     values = np.concatenate([_flat(picture), *map(_flat, samples)])
     contrast = intensity_window(values, dark_background=dark, full_scale=scale)
-    return Survey(contrast, first.mask, factor, size)
+    return replace(first, contrast=contrast)
+
+
+def _interest(picture: NDArray[Any], contrast: Contrast) -> NDArray[np.float32]:
+    low, high = np.asarray(contrast.low, np.float32), np.asarray(contrast.high, np.float32)
+    unit = np.clip((picture.astype(np.float32) - low) / (high - low), 0, 1)
+    interest = unit.max(axis=2) if contrast.dark_background else 1 - unit[..., 0]
+    return np.asarray(interest, np.float32)
 
 
 def _flat(pixels: NDArray[Any]) -> NDArray[Any]:

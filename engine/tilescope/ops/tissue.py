@@ -14,6 +14,7 @@ from tilescope.domain.contrast import Contrast
 _SATURATION_BOUNDS = (0.05, 0.10)
 _DARKNESS_BOUNDS = (0.06, 0.15)
 _HISTOGRAM_BINS = 256
+_RGB_BANDS = 3
 
 
 def otsu(values: NDArray[np.floating[Any]]) -> float:
@@ -25,7 +26,8 @@ def otsu(values: NDArray[np.floating[Any]]) -> float:
     low, high = float(values.min()), float(values.max())
     if low == high:
         return low
-    counts, edges = np.histogram(values, bins=_HISTOGRAM_BINS, range=(low, high))
+    # In float32 the bins of values that differ in their last digits only would have no width.
+    counts, edges = np.histogram(values.astype(np.float64), bins=_HISTOGRAM_BINS, range=(low, high))
     centres = (edges[:-1] + edges[1:]) / 2
     weight = np.cumsum(counts)
     rest = weight[-1] - weight
@@ -48,7 +50,7 @@ def has_dark_background(pixels: NDArray[Any], full_scale: float) -> bool:
     """
     grey = pixels.max(axis=2).astype(np.float32)
     typical = float(np.median(grey))
-    if pixels.shape[2] == 3 and pixels.dtype == np.uint8:
+    if pixels.shape[2] == _RGB_BANDS and pixels.dtype == np.uint8:
         # Stained tissue that fills the picture can be dark; an unlit background is far darker.
         return typical < 0.35 * full_scale and float(np.percentile(grey, 25)) < 0.25 * full_scale
     low, high = map(float, np.percentile(grey, [0.5, 99.5]))
@@ -125,6 +127,10 @@ def intensity_window(
         return Contrast(False, (0.0,) * bands, (float(full_scale),) * bands)
     values = samples.astype(np.float32)
     low, high = np.percentile(values, [1.0, 99.8], axis=0)
-    least = np.maximum(full_scale * 0.02, 1e-6) if samples.dtype == np.uint8 else 1e-6
+    least = full_scale * 0.02 if samples.dtype == np.uint8 else 1e-6
+    # A channel without signal would be windowed to its own noise. Red, green and blue of a camera
+    # share one scale; channels exposed one by one may differ tenfold.
+    shared = 1.0 if bands == _RGB_BANDS and samples.dtype == np.uint8 else 0.1
+    least = max(least, shared * float((high - low).max()))
     high = np.maximum(high, low + np.maximum(least, np.abs(low) * 1e-3))
     return Contrast(True, tuple(map(float, low)), tuple(map(float, high)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import (
@@ -22,6 +25,9 @@ from tilescope.domain.scale import AtObjectSize, AtPixelSize, FitWithin, Native,
 from tilescope.errors import ManifestInvalid
 
 T = TypeVar("T")
+
+_SCHEMA = 1
+_NUMBER = (int, float)
 
 
 class _Table:
@@ -56,7 +62,21 @@ class _Table:
             return default if default is not None else _blank(kinds[0])
         return value
 
+    def positive(self, name: str) -> float:
+        """Return a finite number above zero; anything else is noted."""
+        value = float(self.take(name, _NUMBER))
+        if self.has(name) and not (value > 0 and math.isfinite(value)):
+            self.note(name, f"must be a positive number, not {self._values[name]!r}")
+        return value
+
+    def note(self, name: str, problem: str) -> None:
+        """Add a problem of ``name`` unless there is one already."""
+        lead = f"{self.path(name)}: "
+        if not any(known.startswith(lead) for known in self.problems):
+            self.problems.append(lead + problem)
+
     def has(self, name: str) -> bool:
+        self._asked.add(name)
         return name in self._values
 
     def table(self, name: str) -> _Table:
@@ -85,14 +105,17 @@ class _Table:
         return tuple(values)
 
     def build(self, make: Callable[[_Table], T]) -> T | None:
-        """Call ``make``; its ValueError and every key nobody asked for become problems."""
+        """Call ``make``; its ValueError and every key nobody asked for become problems.
+
+        ``make`` has to ask for all of its keys before it raises.
+        """
         before = len(self.problems)
+        result: T | None = None
         try:
-            result: T | None = make(self)
+            result = make(self)
         except ValueError as exc:
             if len(self.problems) == before:
                 self.problems.append(f"{self.key or 'manifest'}: {exc}")
-            return None  # keys after the failure were not asked for; they are not unknown
         for name in self._values:
             if name not in self._asked:
                 near = difflib.get_close_matches(name, self._asked, 1)
@@ -126,47 +149,69 @@ def load_manifest(path: Path) -> PluginManifest:
 
 
 def _manifest(root: _Table) -> PluginManifest:
-    models = [table.build(_model) for table in root.tables("model")]
+    schema = root.take("schema", int)
+    if schema > _SCHEMA:
+        root.raw()  # what the keys of a later schema mean is not for this version to judge
+        msg = f"schema {schema} is newer than {_SCHEMA}, the one this version reads"
+        raise ValueError(msg)
+    tables = root.tables("model")
+    models = [table.build(_model) for table in tables]
+    _note_doubles(tables, models)
     return PluginManifest(
-        schema=root.take("schema", int),
+        schema=schema,
         id=root.take("id", str),
         name=root.take("name", str),
-        requires=root.take("requires", str),
+        requires=_requires(root),
         models=tuple(model for model in models if model is not None),
     )
 
 
+def _note_doubles(tables: Sequence[_Table], models: Sequence[ModelSpec | None]) -> None:
+    taken: set[str] = set()
+    for table, model in zip(tables, models, strict=True):
+        if model is not None and model.id in taken:
+            table.note("id", f"{model.id!r} is the id of an earlier model")
+        elif model is not None:
+            taken.add(model.id)
+
+
+def _requires(root: _Table) -> str:
+    requires = root.take("requires", str)
+    try:
+        SpecifierSet(requires)
+    except InvalidSpecifier:
+        root.note("requires", f"{requires!r} is not a version specifier like '>=0.1,<0.2'")
+    return requires
+
+
 def _model(table: _Table) -> ModelSpec:
-    tile, weights, sampling = table.table("tile"), table.table("weights"), table.table("sampling")
+    task: Any = table.take("task", str)
+    values = {name: table.take(name, str) for name in ("id", "version", "title", "adapter")}
+    tile = table.table("tile").build(_tile)
+    weights = table.table("weights").build(_weights)
+    sampling = table.table("sampling").build(_sampling)
     inputs = [t.build(_tensor) for t in table.tables("inputs")]
     outputs = [t.build(_tensor) for t in table.tables("outputs")]
-    built_tile = tile.build(_tile)
-    built_weights = weights.build(_weights)
-    built_sampling = sampling.build(_sampling)
-    golden = None
-    if table.has("golden"):
-        part = table.table("golden")
-        golden = part.build(_golden)
-    if built_tile is None or built_weights is None or built_sampling is None:
+    golden = table.table("golden").build(_golden) if table.has("golden") else None
+    classes, licence = table.strings("classes"), table.take("licence", str)
+    parameters = _parameters(table)
+    card = table.table("card").raw() if table.has("card") else {}
+    if tile is None or weights is None or sampling is None:
         msg = "incomplete"
         raise ValueError(msg)
-    task: Any = table.take("task", str)
     return ModelSpec(
-        id=table.take("id", str),
-        version=table.take("version", str),
-        title=table.take("title", str),
+        **values,
         task=task,
-        adapter=table.take("adapter", str),
-        classes=table.strings("classes"),
-        licence=table.take("licence", str),
-        sampling=built_sampling,
-        tile=built_tile,
-        weights=built_weights,
+        classes=classes,
+        licence=licence,
+        sampling=sampling,
+        tile=tile,
+        weights=weights,
         inputs=tuple(t for t in inputs if t is not None),
         outputs=tuple(t for t in outputs if t is not None),
         golden=golden,
-        parameters=_parameters(table),
-        card=table.table("card").raw() if table.has("card") else {},
+        parameters=parameters,
+        card=card,
     )
 
 
@@ -179,17 +224,19 @@ def _tensor(table: _Table) -> TensorSpec:
 
 def _tile(table: _Table) -> TileSpec:
     size = table.take("size", list)
-    if len(size) != 2 or not all(isinstance(side, int) for side in size):
+    halo, margin = table.take("halo", int), table.take("decode_margin", int, 0)
+    multiple, batch = table.take("multiple_of", int, 1), table.take("max_batch", int, 1)
+    peak = table.positive("peak_bytes_per_px") if table.has("peak_bytes_per_px") else None
+    if len(size) != 2 or not all(type(side) is int for side in size):
         msg = f"size must be [width, height], not {size}"
         raise ValueError(msg)
-    peak = table.take("peak_bytes_per_px", (int, float), 0)
     return TileSpec(
         size=Size(*size),
-        halo_px=table.take("halo", int),
-        decode_margin_px=table.take("decode_margin", int, 0),
-        multiple_of=table.take("multiple_of", int, 1),
-        max_batch=table.take("max_batch", int, 1),
-        peak_bytes_per_px=float(peak) if table.has("peak_bytes_per_px") else None,
+        halo_px=halo,
+        decode_margin_px=margin,
+        multiple_of=multiple,
+        max_batch=batch,
+        peak_bytes_per_px=peak,
     )
 
 
@@ -198,25 +245,21 @@ def _weights(table: _Table) -> WeightsRef:
 
 
 def _golden(table: _Table) -> GoldenRef:
-    return GoldenRef(
-        table.take("inputs", str), table.take("outputs", str), float(table.take("atol", float))
-    )
+    return GoldenRef(table.take("inputs", str), table.take("outputs", str), table.positive("atol"))
 
 
 def _sampling(table: _Table) -> Sampling:
-    number = (int, float)
     match table.take("kind", str):
         case "native":
             return Native()
         case "pixel-size":
-            return AtPixelSize(float(table.take("um", number)))
+            return AtPixelSize(table.positive("um"))
         case "object-size":
-            return AtObjectSize(
-                float(table.take("diameter_px", number)), float(table.take("diameter_um", number))
-            )
+            return AtObjectSize(table.positive("diameter_px"), table.positive("diameter_um"))
         case "fit-within":
             return FitWithin(table.take("max_side", int))
         case other:
+            table.raw()  # which keys belong to it is unknown
             msg = f"kind {other!r} is not native, pixel-size, object-size or fit-within"
             raise ValueError(msg)
 
@@ -235,10 +278,9 @@ def _parameters(model: _Table) -> dict[str, Parameter]:
 
 
 def _parameter(table: _Table) -> Parameter:
-    number = (int, float)
     return Parameter(
-        default=float(table.take("default", number)),
-        minimum=float(table.take("min", number)),
-        maximum=float(table.take("max", number)),
+        default=float(table.take("default", _NUMBER)),
+        minimum=float(table.take("min", _NUMBER)),
+        maximum=float(table.take("max", _NUMBER)),
         title=table.take("title", str),
     )

@@ -10,6 +10,10 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from tilescope import __version__
 from tilescope.domain.manifest import ModelSpec, PluginManifest
 from tilescope.errors import ManifestInvalid, ModelNotFound, PluginBroken, WeightsError
 from tilescope.plugins.api import TileAdapter
@@ -96,7 +100,7 @@ class InstalledModel:
         module, _, name = self.spec.adapter.partition(":")
         try:
             adapter = getattr(importlib.import_module(module), name)()
-        except Exception as exc:  # plugin code: one of the boundaries
+        except (Exception, SystemExit) as exc:  # plugin code: one of the boundaries
             raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", exc) from exc
         if not isinstance(adapter, TileAdapter):
             cause = TypeError("an adapter needs encode(tile) and decode(outputs, parameters)")
@@ -112,7 +116,7 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> tuple[FoundPlugin, 
     """
     found = sorted(
         entry_points(group=ENTRY_POINT_GROUP) if entries is None else entries,
-        key=lambda entry: (entry.dist.name if entry.dist else "", entry.name),
+        key=lambda entry: (_distribution(entry), entry.name),
     )
     plugins: list[FoundPlugin] = []
     taken: set[str] = set()
@@ -128,13 +132,28 @@ def discover(entries: Iterable[EntryPoint] | None = None) -> tuple[FoundPlugin, 
     return tuple(plugins)
 
 
+def _distribution(entry: EntryPoint) -> str:
+    # An uninstaller that was interrupted leaves entry points without metadata behind.
+    if entry.dist is None:
+        return ""
+    try:
+        metadata = entry.dist.metadata
+    except FileNotFoundError:
+        return ""
+    has_name = "Name" in metadata
+    return metadata["Name"] if has_name else ""
+
+
 def _invalid(entry: EntryPoint, problem: str) -> FoundPlugin:
-    return FoundPlugin(entry.name, entry.dist.name if entry.dist else "", None, None, problem)
+    return FoundPlugin(entry.name, _distribution(entry), None, None, problem)
 
 
 def _found(entry: EntryPoint) -> FoundPlugin:
     package, _, file = entry.value.partition(":")
-    spec = find_spec(package) if "." not in package else None
+    try:
+        spec = find_spec(package) if "." not in package else None
+    except ValueError:  # no name, or a module that hides where it comes from
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         return _invalid(entry, f"{package!r} is not a top-level package")
     folder = Path(next(iter(spec.submodule_search_locations)))
@@ -142,7 +161,22 @@ def _found(entry: EntryPoint) -> FoundPlugin:
         manifest = load_manifest(folder / file)
     except ManifestInvalid as exc:
         return _invalid(entry, str(exc))
-    return FoundPlugin(entry.name, entry.dist.name if entry.dist else "", folder, manifest, None)
+    problem = version_problem(manifest.requires, __version__)
+    if problem is not None:
+        return _invalid(entry, problem)
+    return FoundPlugin(entry.name, _distribution(entry), folder, manifest, None)
+
+
+def version_problem(requires: str, running: str) -> str | None:
+    """Return why a plugin that requires ``requires`` does not fit, None when it does.
+
+    A development version counts as the release it leads to; a source tree that was never installed
+    has no version and takes everything.
+    """
+    version = Version(running)
+    if version.local == "unknown" or version.base_version in SpecifierSet(requires):
+        return None
+    return f"requires Tilescope {requires}; this is {running}"
 
 
 def installed_models(plugins: Iterable[FoundPlugin] | None = None) -> tuple[InstalledModel, ...]:

@@ -114,11 +114,14 @@ class RunLedger:
 
     def _prepare(self, identity: Mapping[str, str]) -> None:
         run = self._db.execute
+        is_new = run("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if not is_new:
+            self._check_kind()  # before anything is changed in a file that is not ours
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
         run("PRAGMA cache_size = -8192")
         run("PRAGMA temp_store = FILE")
-        if run("PRAGMA user_version").fetchone()[0] == 0:
+        if is_new:
             with self._transaction():
                 for statement in _SCHEMA.strip().split(";\n"):
                     run(statement)
@@ -128,12 +131,14 @@ class RunLedger:
                 run(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._check(identity)
 
-    def _check(self, identity: Mapping[str, str]) -> None:
+    def _check_kind(self) -> None:
         if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise RunMismatch(self.path.parent, [f"{self.path.name} is not a run ledger"])
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version != SCHEMA_VERSION:
             raise RunMismatch(self.path.parent, [f"its ledger has version {version}"])
+
+    def _check(self, identity: Mapping[str, str]) -> None:
         stored = dict(self._db.execute("SELECT key, value FROM meta WHERE key NOT LIKE 'note:%'"))
         differences = [
             f"{key} was {stored.get(key, 'unset')}, now {identity.get(key, 'unset')}"
