@@ -17,7 +17,7 @@ _UNKNOWN_PEAK_BYTES_PER_PX = 1024
 #: What SQLite, the exporters and Python's own objects take on top, and the window of one scaled
 #: read.
 _SLACK_BYTES = 64 * _MIB
-_CACHE_SHARE = 0.15
+_CACHE_SHARE = 0.08
 _CACHE_LIMITS = (16 * _MIB, 512 * _MIB)
 
 

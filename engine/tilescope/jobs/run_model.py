@@ -45,6 +45,8 @@ from tilescope.store.run_ledger import Item, Kind, RunLedger
 
 LEDGER_NAME = "run.ledger"
 REPORT_NAME = "run.json"
+#: Small arrays of many sizes leave holes in the heap; without this it creeps up over a long run.
+_TRIM_EVERY = 16
 
 
 @dataclass(slots=True)
@@ -193,6 +195,8 @@ class _Run:
             else:
                 ledger.finish(result.block.index, *result.value)
                 objects += int((result.value[1] < Kind.FRAGMENT).sum())
+            if count % _TRIM_EVERY == 0:
+                memory.trim()
             rate = (time.perf_counter() - started) / count
             self._tell(done + count, objects, rate * (len(work) - count))
 

@@ -111,7 +111,7 @@ def survey_slide(source: SlideSource, cache: TileCache, plane: int = 0) -> Surve
     rough = intensity_window(_flat(picture), dark_background=dark, full_scale=scale)
     mask = tissue_mask(picture, rough, scale)
     first = Survey(rough, mask, _interest(picture, rough), factor, size)
-    if not dark or factor == 1.0:
+    if factor == 1.0:
         return first
     samples = [_sample(source, cache, x, y, plane) for x, y in first.spots(_SAMPLES)]
     values = np.concatenate([_flat(picture), *map(_flat, samples)])

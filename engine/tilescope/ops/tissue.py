@@ -114,8 +114,9 @@ def intensity_window(
 ) -> Contrast:
     """Return the slide's contrast from sampled pixels.
 
-    Bright field keeps the full scale: stain intensity carries meaning. Fluorescence is windowed
-    from the 1st to the 99.8th percentile of each band, because exposure and bit depth say nothing.
+    Fluorescence is windowed from the 1st to the 99.8th percentile of each band, because exposure
+    and bit depth say nothing; bright field from the 0.5th to the 99th, the darkest nuclei and the
+    glass, but never to less than a quarter of the full scale: an empty slide stays empty.
 
     Parameters
     ----------
@@ -123,9 +124,11 @@ def intensity_window(
         ``[n, bands]``: pixels from all over the slide, at the resolution the model will see.
     """
     bands = samples.shape[1]
-    if not dark_background:
-        return Contrast(False, (0.0,) * bands, (float(full_scale),) * bands)
     values = samples.astype(np.float32)
+    if not dark_background:
+        low, high = np.percentile(values, [0.5, 99.0], axis=0)
+        low = np.minimum(low, high - np.maximum(0.25 * full_scale, np.abs(high) * 1e-3))
+        return Contrast(False, tuple(map(float, low)), tuple(map(float, high)))
     low, high = np.percentile(values, [1.0, 99.8], axis=0)
     least = full_scale * 0.02 if samples.dtype == np.uint8 else 1e-6
     # A channel without signal would be windowed to its own noise. Red, green and blue of a camera

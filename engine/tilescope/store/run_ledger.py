@@ -119,7 +119,7 @@ class RunLedger:
             self._check_kind()  # before anything is changed in a file that is not ours
         run("PRAGMA journal_mode = WAL")
         run("PRAGMA synchronous = NORMAL")
-        run("PRAGMA cache_size = -8192")
+        run("PRAGMA cache_size = -4096")
         run("PRAGMA temp_store = FILE")
         if is_new:
             with self._transaction():

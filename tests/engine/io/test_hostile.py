@@ -19,11 +19,12 @@ MOST_MIB = 400
 
 #: Opens what it is given on stdin and reports, per file, the outcome and the peak so far.
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
 from tilescope.errors import SlideError
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
 from tilescope.io.thumbnail import thumbnail
+from tilescope.runtime.memory import peak_rss_bytes
 for path in json.load(sys.stdin):
     start, cache = time.perf_counter(), TileCache(32 << 20)
     try:
@@ -31,7 +32,7 @@ for path in json.load(sys.stdin):
             outcome = f"opened {thumbnail(slide, cache, 256).shape}"
     except SlideError as error:
         outcome = str(error)
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    peak_mib = peak_rss_bytes() >> 20
     print(json.dumps([path, outcome, time.perf_counter() - start, peak_mib]), flush=True)
 """
 

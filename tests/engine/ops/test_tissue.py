@@ -193,8 +193,12 @@ def test_a_constant_slide_has_a_window(value: int, dtype: str) -> None:
 
 
 @given(pixels=hnp.arrays(np.uint8, st.tuples(st.integers(2, 50), st.just(3))))
-def test_bright_field_keeps_the_full_scale(pixels: NDArray[np.uint8]) -> None:
-    assert intensity_window(pixels, dark_background=False, full_scale=255.0) == BRIGHT
+def test_bright_field_goes_from_the_darkest_to_the_glass(pixels: NDArray[np.uint8]) -> None:
+    window = intensity_window(pixels, dark_background=False, full_scale=255.0)
+    for band, (low, high) in enumerate(zip(window.low, window.high, strict=True)):
+        assert high == pytest.approx(np.percentile(pixels[:, band], 99))
+        assert low <= np.percentile(pixels[:, band], 0.5) + 1e-3
+        assert high - low >= 255 / 4 - 1e-3
 
 
 @given(

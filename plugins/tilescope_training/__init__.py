@@ -1,0 +1,1 @@
+"""Training, evaluation and export of the shipped models; the only package that imports torch."""

@@ -1,0 +1,94 @@
+"""``python -m tilescope_training train|evaluate|export nuclei --data DIR --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    import torch
+
+    torch.set_num_threads(options.threads)
+    command = {"train": _train, "evaluate": _evaluate, "export": _export}[options.command]
+    command(options)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tilescope_training", description=__doc__)
+    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train, or continue the run in --out")
+    train.add_argument("--minutes", type=float, default=60.0, help="bound on the wall clock")
+    train.add_argument("--steps", type=int, default=5000)
+    train.add_argument("--rate", type=float, default=2.5e-3, help="highest learning rate")
+    train.add_argument("--start-from", type=Path, help="checkpoint whose weights begin a new run")
+    train.add_argument("--all-groups", action="store_true", help="train on held-out groups too")
+    evaluate = commands.add_parser("evaluate", help="measure a graph on a side of the split")
+    evaluate.add_argument("--graph", type=Path, required=True, help="ONNX file")
+    evaluate.add_argument("--side", choices=("validation", "test", "folder"), default="validation")
+    export = commands.add_parser("export", help="write the shipped files into --out")
+    export.add_argument("--checkpoint", type=Path, required=True)
+    export.add_argument("--version", default="1.0")
+    export.add_argument("--metrics", type=Path, help="JSON of card entries")
+    for command in (train, evaluate, export):
+        command.add_argument("model", choices=("nuclei",))
+        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--seed", type=int, default=2018)
+    for command in (train, evaluate):
+        command.add_argument("--data", type=Path, required=True)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclei.train import Plan, train
+
+    plan = replace(
+        Plan(),
+        seed=options.seed,
+        steps=options.steps,
+        minutes=options.minutes,
+        rate=options.rate,
+        all_groups=options.all_groups,
+    )
+    train(plan, options.data, options.out, start_from=options.start_from)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclei import data, evaluate, split
+
+    if options.side == "folder":
+        samples = data.read_folder(options.data, "histology")
+    else:
+        every = data.read_dsb2018(options.data)
+        dealt = split.deal(every, seed=options.seed)
+        side = dealt.validation if options.side == "validation" else dealt.test
+        samples = tuple(every[i] for i in side)
+    predictor = evaluate.Predictor(options.graph.read_bytes())
+    rows = [row for sample in samples for row in evaluate.measure(predictor, sample)]
+    options.out.mkdir(parents=True, exist_ok=True)
+    evaluate.write_rows(rows, options.out / f"{options.side}.csv")
+    summary = json.dumps(evaluate.summarise(rows), indent=1)
+    (options.out / f"{options.side}.json").write_text(summary)
+    sys.stdout.write(summary + "\n")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclei.export import export
+
+    card = json.loads(options.metrics.read_text()) if options.metrics else {}
+    export(options.checkpoint, options.out, version=options.version, card=card)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The endless stream of training crops with their targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from tilescope_training.nuclei import augment, stains
+from tilescope_training.nuclei.targets import find_centres, make_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from tilescope_training.nuclei.augment import Crop
+    from tilescope_training.nuclei.data import Sample
+
+SHARES = {"fluorescence": 0.27, "histology": 0.50, "synthetic": 0.13, "grey": 0.05, "blank": 0.05}
+"""How often each kind of crop is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The samples of one kind with their centres and how likely each is drawn."""
+
+    samples: tuple[Sample, ...]
+    centres: tuple[NDArray[np.float32], ...] = field(repr=False)
+    chances: NDArray[np.float64] = field(repr=False)
+
+    def draw(self, size_px: int, random: Generator) -> tuple[Sample, Crop]:
+        """Return a random sample and a random crop of it."""
+        index = int(random.choice(len(self.samples), p=self.chances))
+        sample = self.samples[index]
+        return sample, augment.take_crop(sample, self.centres[index], size_px, random)
+
+
+def make_pool(samples: Sequence[Sample], groups: Sequence[int]) -> Pool:
+    """Return a pool in which a group's weight grows with the square root of its size.
+
+    By images alone the two largest experiments would be most of what the network sees.
+    """
+    sizes = np.bincount(groups)
+    weights = 1.0 / np.sqrt(sizes[np.asarray(groups)])
+    centres = tuple(find_centres(s.labels) for s in samples)
+    return Pool(tuple(samples), centres, weights / weights.sum())
+
+
+class CropStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):
+    """Crops as (image [3, n, n], maps [4, n, n], weight [n, n]), all float32, without end.
+
+    The same seed, start and worker count give the same crops.
+    """
+
+    def __init__(
+        self,
+        pools: dict[str, Pool],
+        size_px: int,
+        seed: int,
+        *,
+        start: int = 0,
+        texture_count: int = 96,
+    ) -> None:
+        super().__init__()
+        self.pools = pools
+        self.size_px = size_px
+        self.seed = (seed, start)
+        self.textures = stains.make_textures(np.random.default_rng(seed), texture_count)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        worker = get_worker_info()
+        random = np.random.default_rng((*self.seed, 0 if worker is None else worker.id))
+        while True:
+            image, crop = self.draw(random)
+            targets = make_targets(crop.labels, crop.centres)
+            pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))
+            yield pixels, torch.from_numpy(targets.maps), torch.from_numpy(targets.weight)
+
+    def draw(self, random: Generator) -> tuple[NDArray[np.floating[Any]], Crop]:
+        """Return one lit picture, float32[n, n, 3], and the crop that carries its labels."""
+        kind = str(random.choice(list(SHARES), p=list(SHARES.values())))
+        if kind == "blank":
+            image = augment.make_blank(self.size_px, self.textures, random)
+            none = np.zeros(image.shape[:2], np.int32)
+            return image, augment.Crop(image, none, np.zeros((1, 2), np.float32))
+        if kind == "synthetic":
+            return self._synthetic(random)
+        _, crop = self.pools[kind].draw(self.size_px, random)
+        return augment.light_signal(crop, self.textures, random), crop
+
+    def _synthetic(self, random: Generator) -> tuple[NDArray[np.floating[Any]], Crop]:
+        _, crop = self.pools["fluorescence"].draw(self.size_px, random)
+        density = stains.nuclear_density(crop.image, crop.labels)
+        image = stains.make_histology(density, crop.labels, self.textures, random)
+        stained = replace(crop, image=np.repeat(augment.darkness(image, random), 3, axis=2))
+        return augment.light_signal(stained, self.textures, random), stained
