@@ -42,10 +42,18 @@ class Picture:
     shrunk: float = 1.0
 
 
-def objects_of(slide: Path, folder: Path) -> list[np.ndarray]:
-    request = RunRequest(find_model("nuclei-unet"), slide, folder, 2**31, 2, formats=("geojson",))
+def objects_of(picture: Picture, folder: Path) -> list[np.ndarray]:
+    request = RunRequest(
+        find_model("nuclei-unet"),
+        picture.slide,
+        folder / picture.name,
+        memory_bytes=2**31,
+        threads=2,
+        region_l0=picture.rect_l0,
+        formats=("geojson",),
+    )
     report = run_model(request, CancellationToken())
-    print(f"{slide.name}: {report.objects} objects, {report.scale}")
+    print(f"{picture.name}: {report.objects} objects, {report.scale}")
     features = json.loads(Path(report.outputs["geojson"]).read_text(encoding="utf-8"))["features"]
     return [np.array(feature["geometry"]["coordinates"][0])[:-1] for feature in features]
 
@@ -79,13 +87,10 @@ def main() -> None:
         Picture("he-20x", slide, Rect(1000, 900, 1320, 1100), enlarged=2),
         Picture("fluorescence", SAMPLES / "fluorescence-nuclei.png", Rect(0, 0, 320, 200), 2),
     ]
-    pictures += [Picture("he-40x", Path(x), Rect(1500, 1500, 2140, 1900)) for x in sys.argv[1:]]
+    pictures += [Picture("he-10x", Path(x), Rect(1150, 800, 1470, 1000), 2) for x in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as folder:
-        for path in dict.fromkeys(picture.slide for picture in pictures):
-            rings = objects_of(path, Path(folder))
-            for picture in pictures:
-                if picture.slide == path:
-                    draw(picture, rings)
+        for picture in pictures:
+            draw(picture, objects_of(picture, Path(folder)))
 
 
 if __name__ == "__main__":
