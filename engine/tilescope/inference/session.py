@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from tilescope.domain.manifest import ModelSpec
 from tilescope.errors import Cancelled, GraphMismatch, InferenceFailed, UsageError
 from tilescope.inference.onnx_runtime import load_runtime
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.runtime.closing import Closing
 
 if TYPE_CHECKING:
     from onnxruntime import RunOptions
@@ -21,7 +21,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 PROVIDER_CHOICES = ("auto", *_PROVIDERS)
 
 
-class OnnxSession:
+class OnnxSession(Closing):
     """A graph ready to run; not shared between threads.
 
     The arena and the memory pattern of ONNX Runtime stay off: with them the peak of a run is
@@ -119,17 +119,6 @@ class OnnxSession:
     def close(self) -> None:
         """Give back the weights and the threads."""
         self._session = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _terminate(options: RunOptions) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from tilescope.io.levels import make_levels
 from tilescope.io.sample_types import as_tile_dtype, tile_dtype, white_of
 from tilescope.io.source import check_plane
 from tilescope.io.tiff_pixels import over_white
+from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -36,7 +36,7 @@ _TILE = Size(512, 512)
 _JPEG_PREAMBLE_BYTES = 1 << 16
 
 
-class ImageSource:
+class ImageSource(Closing):
     """A decoded image held in memory until it is closed."""
 
     def __init__(self, info: SlideInfo, pixels: Pixels) -> None:
@@ -101,17 +101,6 @@ class ImageSource:
     def close(self) -> None:
         """Give back the memory; twice is fine."""
         self._pixels = np.empty((0, 0, len(self._info.bands)), self._info.dtype)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _check_size(path: Path, header: ImageHeader) -> None:

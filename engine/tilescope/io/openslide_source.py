@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import POINTER, c_uint32
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +23,7 @@ from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
 from tilescope.io.source import check_plane
 from tilescope.io.tiff_metadata import number, plausible
+from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -38,7 +38,7 @@ _TILE = Size(512, 512)
 _TILE_RANGE_PX = (256, 2048)
 
 
-class OpenSlideSource:
+class OpenSlideSource(Closing):
     """A slide that OpenSlide reads; its handle serves any number of threads."""
 
     def __init__(self, path: Path, handle: _Handle) -> None:
@@ -98,17 +98,6 @@ class OpenSlideSource:
             handle, self._handle, self._closed = self._handle, None, True
         if handle is not None:
             handle.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _borrowed(self) -> Iterator[_Handle]:

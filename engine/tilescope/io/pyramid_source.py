@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from tilescope.io.cache import TileCache
 from tilescope.io.region import read_region
 from tilescope.io.source import SlideSource
 from tilescope.ops.resample import halve
+from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -31,7 +31,7 @@ def with_overviews(source: SlideSource, cache: TileCache) -> SlideSource:
     return WithOverviews(source, cache)
 
 
-class WithOverviews:
+class WithOverviews(Closing):
     """A slide with levels added on top, each the 2 x 2 means of the one below.
 
     A virtual tile needs four tiles of the finer level, which come through the cache, so the
@@ -64,17 +64,6 @@ class WithOverviews:
     def close(self) -> None:
         """Close the slide underneath."""
         self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _is_small(size: Size) -> bool:

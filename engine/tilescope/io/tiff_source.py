@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from tilescope.io.image_header import check_declared_size
 from tilescope.io.source import check_plane
 from tilescope.io.tiff_layout import Page, PageGrid
 from tilescope.io.tiff_structure import TiffLevel, read_structure
+from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -32,7 +32,7 @@ Pixels = NDArray[Any]
 _ENCODED_SLACK_BYTES = 1 << 20
 
 
-class TiffSource:
+class TiffSource(Closing):
     """An open TIFF; reads and decodes tiles in the calling thread, without a lock."""
 
     def __init__(self, info: SlideInfo, levels: tuple[TiffLevel, ...], file: ByteFile) -> None:
@@ -82,17 +82,6 @@ class TiffSource:
         """Give back the file; twice is fine."""
         self._held.clear()
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _page_pixels(self, grid: PageGrid, page: Page | None, rect: Rect) -> Pixels:
         """Return ``[h, w, bands]`` of one page, put together from the segments it touches."""

@@ -7,7 +7,6 @@ are read by zarr-python, which knows every codec chain and shard index.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from tilescope.io.faults import foreign_errors
 from tilescope.io.sample_types import as_tile_dtype
 from tilescope.io.source import check_plane
 from tilescope.io.zarr_layout import ZarrImage, read_image
+from tilescope.runtime.closing import Closing
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store
@@ -34,7 +34,7 @@ _NO_ZARR = "a folder without zarr.json, .zgroup or .zarray: open one of the file
 _METADATA_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
 
 
-class ZarrSource:
+class ZarrSource(Closing):
     """An open OME-Zarr image; zarr-python reads chunks from any thread."""
 
     def __init__(self, info: SlideInfo, image: ZarrImage, store: Store) -> None:
@@ -89,17 +89,6 @@ class ZarrSource:
     def close(self) -> None:
         """Give back the store; twice is fine."""
         self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _to_bands(self, values: Pixels) -> Pixels:
         kept = [axis for axis in self._image.axes if axis not in "tz"]

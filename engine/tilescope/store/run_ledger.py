@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tilescope.domain.results import Detections
 from tilescope.errors import OutputError, RunMismatch
+from tilescope.runtime.closing import Closing
 
 APPLICATION_ID = 0x54534C47  # "TSLG"
 SCHEMA_VERSION = 1
@@ -83,7 +83,7 @@ class TileCounts:
     failed: int
 
 
-class RunLedger:
+class RunLedger(Closing):
     """An open ledger; used by one thread.
 
     Parameters
@@ -316,17 +316,6 @@ class RunLedger:
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
         self._db.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @contextmanager

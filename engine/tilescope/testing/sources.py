@@ -28,11 +28,6 @@ _THREADS = 4
 class SlideSourceContract:
     """Subclass it and provide a fixture ``source`` that yields an open slide."""
 
-    @pytest.fixture
-    def source(self) -> SlideSource:
-        """Return the slide under test."""
-        raise NotImplementedError
-
     def test_info_is_complete(self, source: SlideSource) -> None:
         """Names, types and counts are of the kinds that the rest of the program relies on."""
         info = source.info

@@ -202,8 +202,7 @@ def test_a_cut_off_file_opens_and_says_which_tile_is_gone(path, coordinates):
     write_tiff_pyramid(path, [coordinates], tile=256, compression=None)
     with tifffile.TiffFile(path) as tif:
         offsets = tif.pages[0].dataoffsets
-    if offsets[-1] < tif.pages[0].offset:
-        pytest.skip("the directory lies behind the tiles")
+    assert offsets[-1] > tif.pages[0].offset  # or the directory would be cut off, too
     os.truncate(path, offsets[-1] + 10)
     with TiffSource.open(path) as source:
         source.read_tile(0, 0, 0)
