@@ -22,6 +22,9 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 
+LAYOUT_VERSION = 2
+"""Of the rule that cuts a region into blocks; runs begun under another cannot be continued."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -72,8 +75,9 @@ class Plan:
 def plan_blocks(grid: WorkingGrid, region: Rect, margins: Margins, tile_px: int) -> Plan:
     """Return blocks whose outer sides do not exceed ``tile_px``, cores of equal size.
 
-    Cores are as even as the region allows: a region a little larger than one tile becomes two
-    halves, not one tile and a sliver.
+    A region a little larger than one tile becomes two halves, not one tile and a sliver. Where more
+    are needed each is as large as ``tile_px`` allows, so that a slide of any size takes the same
+    memory; the network sees as many pixels either way.
 
     Raises
     ------
@@ -106,8 +110,9 @@ def _core_side(length: int, margins: Margins, tile_px: int, step: int) -> int:
         msg = f"a tile of {tile_px} px has no room for a margin of {margins.total_px} px"
         raise ValueError(msg)
     count = -(-length // room)
-    even = -(-length // count)
-    return length if count == 1 else -(-even // step) * step
+    if count == 1:
+        return length
+    return room if count > 2 else -(-length // (2 * step)) * step
 
 
 def _block(index: int, core: Rect, grid: WorkingGrid, margins: Margins) -> Block:

@@ -14,6 +14,7 @@ from tilescope.domain.scale import AtObjectSize, PixelSize
 from tilescope.errors import BudgetTooSmall, UsageError
 from tilescope.inference.grid import WorkingGrid
 from tilescope.inference.planner import (
+    LAYOUT_VERSION,
     Block,
     Margins,
     Plan,
@@ -118,6 +119,7 @@ def identity_of(request: RunRequest, settings: Settings, source: SlideSource) ->
         "region": f"{region.x0},{region.y0},{region.width},{region.height}",
         "um per px": _text(None if settings.pixel_size is None else settings.pixel_size.mean_um),
         DIAMETER_PARAMETER: _text(settings.diameter_px),
+        "layout of tiles": str(LAYOUT_VERSION),
         **{f"parameter {name}": _text(value) for name, value in settings.parameters.items()},
     }
 
