@@ -25,6 +25,9 @@ SCALE_SPREAD = 0.33
 
 SCALE_BOUNDS = (0.5, 2.0)
 
+SPINDLE_SHARE = 0.2
+"""How often a crop is drawn out to make the long nuclei of muscle and stroma of round ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -70,6 +73,8 @@ def _backward_matrix(scale: float, random: Generator) -> NDArray[np.float64]:
     quarter = random.integers(4) * np.pi / 2
     angle = quarter + (random.uniform(-np.pi / 4, np.pi / 4) if random.random() < 0.5 else 0.0)
     stretch = np.exp(random.normal(0.0, 0.08)) if random.random() < 0.5 else 1.0
+    if random.random() < SPINDLE_SHARE:
+        stretch = np.exp(random.uniform(0.15, 0.5))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     mirror = np.diag([random.choice([-1.0, 1.0]), 1.0])
     return turn @ mirror @ np.diag([stretch, 1.0 / stretch]) / scale
@@ -144,6 +149,8 @@ def light_signal(crop: Crop, textures: Picture, random: Generator) -> Picture:
     grey = crop.image[..., 0].copy()
     if random.random() < 0.3:
         grey = _dim_some_nuclei(grey, crop.labels, random)
+    if random.random() < 0.25:
+        grey = _hollow_some_nuclei(grey, crop.labels, textures, random)
     low = np.percentile(grey, random.uniform(0.0, 5.0))
     high = np.percentile(grey, random.uniform(99.0, 99.95))
     high = low + max(float(high - low), 0.02) * np.exp(random.normal(0.0, 0.4))
@@ -187,6 +194,24 @@ def _dim_some_nuclei(grey: Picture, labels: NDArray[np.int32], random: Generator
         ground + (grey - ground) * gaussian_filter(np.minimum(factors, 1.3)[labels], 0.7),
         np.float32,
     )
+
+
+def _hollow_some_nuclei(
+    grey: Picture, labels: NDArray[np.int32], textures: Picture, random: Generator
+) -> Picture:
+    """Return the picture with open chromatin: some nuclei pale and grainy inside a dark rim."""
+    if not labels.any() or (labels > 0).all():
+        return grey
+    inside = labels > 0
+    ground = float(np.median(grey[~inside]))
+    depth = gaussian_filter(inside.astype(np.float32), random.uniform(1.5, 3.5))
+    pale = (random.random(int(labels.max()) + 1) < random.uniform(0.3, 1.0))[labels] & inside
+    grains = stains.pick_texture(textures, grey.shape, random)
+    grains = gaussian_filter(grains, random.uniform(0.3, 1.2))
+    emptied = np.clip(depth - 0.5, 0.0, 0.5) * 2.0 * random.uniform(0.3, 0.8)
+    kept = 1.0 - emptied * np.clip(1.0 + random.uniform(0.2, 0.8) * grains, 0.0, 2.0)
+    hollow = ground + (grey - ground) * np.clip(kept, 0.1, 1.5)
+    return np.asarray(np.where(pale, hollow, grey), np.float32)
 
 
 def _smooth(textures: Picture, shape: tuple[int, ...], random: Generator) -> Picture:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tilescope_training.nuclei.augment import Crop
     from tilescope_training.nuclei.data import Sample
 
-SHARES = {"fluorescence": 0.27, "histology": 0.50, "synthetic": 0.13, "grey": 0.05, "blank": 0.05}
+SHARES = {"fluorescence": 0.20, "histology": 0.60, "synthetic": 0.10, "grey": 0.05, "blank": 0.05}
 """How often each kind of crop is drawn."""
 
 
