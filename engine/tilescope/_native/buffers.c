@@ -1,4 +1,4 @@
-/* Typed, contiguous, checked views of the caller's arrays. Nothing here allocates pixels. */
+/* Typed, checked views of the caller's arrays. Nothing here allocates pixels. */
 
 typedef struct {
     Py_buffer view;
@@ -34,11 +34,9 @@ static Kind kind_of(const Py_buffer *view)
     }
 }
 
-/* Take a C-contiguous view of `object` with `ndim` axes; -1 with an exception set on failure. */
-static int array_take(Array *array, PyObject *object, const char *name, int ndim, int writable)
+static int view_take(Array *array, PyObject *object, const char *name, int ndim, int flags)
 {
-    int flags = PyBUF_ND | PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(object, &array->view, flags) < 0) {
+    if (PyObject_GetBuffer(object, &array->view, flags | PyBUF_FORMAT) < 0) {
         return -1;
     }
     array->held = 1;
@@ -46,7 +44,29 @@ static int array_take(Array *array, PyObject *object, const char *name, int ndim
         PyErr_Format(PyExc_ValueError, "%s has %d axes, not %d", name, array->view.ndim, ndim);
         return -1;
     }
+    const Py_ssize_t itemsize = array->view.itemsize > 0 ? array->view.itemsize : 1;
+    Py_ssize_t rest = (Py_ssize_t)((uintptr_t)array->view.buf % (uintptr_t)itemsize);
+    for (int i = 0; i < ndim; i++) {
+        rest |= array->view.shape[i] > 1 ? array->view.strides[i] % itemsize : 0;
+    }
+    if (array->view.len > 0 && rest != 0) {
+        PyErr_Format(PyExc_ValueError, "%s is not aligned in memory", name);
+        return -1;
+    }
     return 0;
+}
+
+/* Take a C-contiguous view of `object` with `ndim` axes; -1 with an exception set on failure. */
+static int array_take(Array *array, PyObject *object, const char *name, int ndim, int writable)
+{
+    const int flags = PyBUF_C_CONTIGUOUS | (writable ? PyBUF_WRITABLE : 0);
+    return view_take(array, object, name, ndim, flags);
+}
+
+/* The same for reading, with any strides. */
+static int array_take_strided(Array *array, PyObject *object, const char *name, int ndim)
+{
+    return view_take(array, object, name, ndim, PyBUF_STRIDES);
 }
 
 static void arrays_release(Array *arrays, int count)
@@ -67,12 +87,21 @@ static int check_kind(const Array *array, Kind wanted, const char *name, const c
     return 0;
 }
 
-/* The pixel type of both, when they agree and it is one that the loops know. */
-static int pixel_kind(const Array *src, const Array *dst, Kind *kind)
+/* The pixel type, when it is one that the loops know. */
+static int source_kind(const Array *src, Kind *kind)
 {
     *kind = kind_of(&src->view);
     if (*kind != KIND_U8 && *kind != KIND_U16 && *kind != KIND_F32) {
         PyErr_SetString(PyExc_TypeError, "pixels are uint8, uint16 or float32");
+        return -1;
+    }
+    return 0;
+}
+
+/* The pixel type of both, when they agree. */
+static int pixel_kind(const Array *src, const Array *dst, Kind *kind)
+{
+    if (source_kind(src, kind) < 0) {
         return -1;
     }
     if (kind_of(&dst->view) != *kind) {
@@ -82,12 +111,32 @@ static int pixel_kind(const Array *src, const Array *dst, Kind *kind)
     return 0;
 }
 
+/* First byte and end of what a view reaches in memory, whatever its strides. */
+static void view_extent(const Py_buffer *view, uintptr_t *start, uintptr_t *end)
+{
+    *start = *end = (uintptr_t)view->buf;
+    if (view->len == 0) {
+        return;
+    }
+    *end += (uintptr_t)view->itemsize;
+    for (int i = 0; i < view->ndim; i++) {
+        const Py_ssize_t reach = view->strides[i] * (view->shape[i] - 1);
+        if (reach < 0) {
+            *start -= (uintptr_t)-reach;
+        }
+        else {
+            *end += (uintptr_t)reach;
+        }
+    }
+}
+
 /* An output that shares memory with an input would be read after it was written. */
 static int check_apart(const Array *out, const Array *in)
 {
-    const char *out_start = out->view.buf, *in_start = in->view.buf;
-    if (out->view.len > 0 && in->view.len > 0 && out_start < in_start + in->view.len
-        && in_start < out_start + out->view.len) {
+    uintptr_t out_start, out_end, in_start, in_end;
+    view_extent(&out->view, &out_start, &out_end);
+    view_extent(&in->view, &in_start, &in_end);
+    if (out->view.len > 0 && in->view.len > 0 && out_start < in_end && in_start < out_end) {
         PyErr_SetString(PyExc_ValueError, "an output overlaps an input in memory");
         return -1;
     }

@@ -1,13 +1,15 @@
 """Resampling that is exact per tile: a pixel's value never depends on the rectangle it came in.
 
 The working grid divides the plane into squares of ``factor`` source pixels: destination pixel
-``i`` covers ``[i * factor, (i + 1) * factor)``. Shrinking averages over that interval with exact
-fractional weights; enlarging interpolates linearly between pixel centres. Taps are a function of
-the global index alone, so two requests that overlap agree bit for bit.
+``i`` covers ``[i * factor, (i + 1) * factor)``, counted from the scale's origin. Shrinking averages
+over that interval with exact fractional weights; enlarging interpolates linearly between pixel
+centres. Taps are a function of the global index alone, so two requests that overlap agree bit for
+bit.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,17 +28,28 @@ _SNAP = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Source pixels per destination pixel along each axis.
+    """How destination pixels lie on source pixels.
 
-    Below one the result is larger than the source.
+    Attributes
+    ----------
+    x, y
+        Source pixels per destination pixel along each axis; below one the result is larger than
+        the source.
+    x0, y0
+        Where the left and top edge of destination pixel 0 lie, in source pixels.
     """
 
     x: float
     y: float
+    x0: float = 0.0
+    y0: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 < self.x < float("inf") and 0 < self.y < float("inf")):
+        if not (0 < self.x < math.inf and 0 < self.y < math.inf):
             msg = f"a scale must be positive and finite, not {self.x} x {self.y}"
+            raise ValueError(msg)
+        if not (math.isfinite(self.x0) and math.isfinite(self.y0)):
+            msg = f"a picture cannot begin at {self.x0}, {self.y0}"
             raise ValueError(msg)
 
 
@@ -59,6 +72,15 @@ class _Taps:
         return int((self.start + used).max())
 
 
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One direction of a scale, in a source of ``length`` pixels."""
+
+    factor: float
+    origin: float
+    length: int
+
+
 def scaled_size(size: Size, scale: Scale) -> Size:
     """Return how many destination pixels touch a source of ``size`` pixels."""
     return Size(_scaled(size.width, scale.x), _scaled(size.height, scale.y))
@@ -76,8 +98,8 @@ def source_rect(rect_dst: Rect, scale: Scale, bounds: Size) -> Rect:
     bounds
         Size of the whole source; nothing outside it is asked for.
     """
-    x = _taps(rect_dst.x0, rect_dst.x1, scale.x, bounds.width)
-    y = _taps(rect_dst.y0, rect_dst.y1, scale.y, bounds.height)
+    x = _taps(rect_dst.x0, rect_dst.x1, _Axis(scale.x, scale.x0, bounds.width))
+    y = _taps(rect_dst.y0, rect_dst.y1, _Axis(scale.y, scale.y0, bounds.height))
     return Rect(x.lowest, y.lowest, x.end, y.end)
 
 
@@ -115,8 +137,8 @@ def resample(
     if pixels.shape[:2] != (rect_src.height, rect_src.width):
         msg = f"pixels of shape {pixels.shape} do not fill {rect_src}"
         raise ValueError(msg)
-    x = _taps(rect_dst.x0, rect_dst.x1, scale.x, bounds.width)
-    y = _taps(rect_dst.y0, rect_dst.y1, scale.y, bounds.height)
+    x = _taps(rect_dst.x0, rect_dst.x1, _Axis(scale.x, scale.x0, bounds.width))
+    y = _taps(rect_dst.y0, rect_dst.y1, _Axis(scale.y, scale.y0, bounds.height))
     if not rect_src.encloses(Rect(x.lowest, y.lowest, x.end, y.end)):
         msg = f"{rect_src} does not hold the source pixels of {rect_dst}"
         raise ValueError(msg)
@@ -147,19 +169,19 @@ def _scaled(length: int, factor: float) -> int:
     return max(1, int(np.ceil(length / factor - _SNAP)))
 
 
-def _taps(first: int, last: int, factor: float, length: int) -> _Taps:
-    """Return the taps of destination indices ``[first, last)`` in a source of ``length``."""
+def _taps(first: int, last: int, axis: _Axis) -> _Taps:
+    """Return the taps of destination indices ``[first, last)``."""
     index = np.arange(first, last, dtype=np.float64)
-    taps = _area_taps(index, factor, length) if factor >= 1 else _linear_taps(index, factor, length)
+    taps = _area_taps(index, axis) if axis.factor >= 1 else _linear_taps(index, axis)
     return _Taps(taps.start, np.ascontiguousarray(taps.weights))
 
 
-def _area_taps(index: NDArray[np.float64], factor: float, length: int) -> _Taps:
-    low = np.clip(_snapped(index * factor), 0, length)
-    high = np.clip(_snapped((index + 1) * factor), 0, length)
+def _area_taps(index: NDArray[np.float64], axis: _Axis) -> _Taps:
+    low = np.clip(_snapped(axis.origin + index * axis.factor), 0, axis.length)
+    high = np.clip(_snapped(axis.origin + (index + 1) * axis.factor), 0, axis.length)
     # an interval wholly outside takes the nearest pixel: levels may be cut a little short
     outside = high <= low
-    start = np.minimum(np.floor(low), length - 1)
+    start = np.minimum(np.floor(low), axis.length - 1)
     low = np.where(outside, start, low)
     high = np.where(outside, start + 1, high)
     count = int(np.max(np.ceil(high) - start))
@@ -169,13 +191,13 @@ def _area_taps(index: NDArray[np.float64], factor: float, length: int) -> _Taps:
     return _Taps(start.astype(np.int64), weights.astype(np.float32))
 
 
-def _linear_taps(index: NDArray[np.float64], factor: float, length: int) -> _Taps:
-    centre = np.clip((index + 0.5) * factor - 0.5, 0, length - 1)
-    start = np.minimum(np.floor(centre), length - 1)
+def _linear_taps(index: NDArray[np.float64], axis: _Axis) -> _Taps:
+    centre = np.clip(axis.origin + (index + 0.5) * axis.factor - 0.5, 0, axis.length - 1)
+    start = np.minimum(np.floor(centre), axis.length - 1)
     share = (centre - start).astype(np.float32)
     # single precision may round a share up to one, which is the next pixel alone
     start, share = np.where(share < 1, start, start + 1), np.where(share < 1, share, 0)
-    share = np.where(start >= length - 1, 0, share).astype(np.float32)
+    share = np.where(start >= axis.length - 1, 0, share).astype(np.float32)
     return _Taps(start.astype(np.int64), np.stack([1 - share, share], axis=1))
 
 
