@@ -19,6 +19,7 @@ from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.bmp import decode_bmp
 from tilescope.io.faults import foreign_errors
 from tilescope.io.identity import slide_id
+from tilescope.io.image_chunks import icc_profile, image_orientation
 from tilescope.io.image_header import ImageHeader, read_header
 from tilescope.io.levels import make_levels
 from tilescope.io.sample_types import as_tile_dtype, tile_dtype, white_of
@@ -68,6 +69,8 @@ class ImageSource(Closing):
             if header.kind == "jpeg" and decoded.shape[2:] == (4,):
                 decoded = _from_ink(decoded, inverted=b"Adobe" in data[:_JPEG_PREAMBLE_BYTES])
             pixels = _bands_of(path, decoded)
+            orientation = image_orientation(header.kind, data)
+            pixels = pixels if orientation is None else orientation.upright(pixels)
         size = Size(pixels.shape[1], pixels.shape[0])
         colour = pixels.shape[2] == 3
         white = white_of(pixels.dtype.name)
@@ -81,6 +84,7 @@ class ImageSource(Closing):
             bands=("R", "G", "B") if colour else ("grey",),
             dtype=pixels.dtype.name,
             background=(white,) * 3 if colour else (0,),
+            icc_profile=icc_profile(header.kind, data),
         )
         return cls(info, pixels)
 

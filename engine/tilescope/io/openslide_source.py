@@ -1,4 +1,4 @@
-"""Vendor slides through OpenSlide: NDPI, MRXS, SCN, BIF, DICOM and whatever it opens."""
+"""Vendor slides through OpenSlide: MRXS, SCN, BIF, VMS and whatever else it opens."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _HANDLE_CACHE_BYTES = 32 << 20
 
 #: OpenSlide decodes a vendor's tile as a whole, four bytes per pixel.
 _LARGEST_TILE_BYTES = 256 << 20
+
+_LARGEST_PROFILE_BYTES = 16 << 20
 
 _SIDES = ("width", "height")
 _TILE = Size(512, 512)
@@ -176,6 +178,13 @@ class _Handle:
         values = {str(n): self._api.get_property_value(self._slide, n) for n in names}
         return {name: str(value)[:2000] for name, value in values.items()}
 
+    def icc_profile(self) -> bytes | None:
+        """Return the colour profile, None without one or with one too large to be meant."""
+        size = self._api.get_icc_profile_size(self._slide)
+        if not 0 < size <= _LARGEST_PROFILE_BYTES:
+            return None
+        return bytes(self._api.read_icc_profile(self._slide))
+
     def associated(self) -> tuple[str, ...]:
         """Return the names of label, macro and thumbnail images."""
         return tuple(str(n) for n in self._api.get_associated_image_names(self._slide))
@@ -204,6 +213,7 @@ def _describe(path: Path, handle: _Handle) -> SlideInfo:
         objective_power=number(properties.get("openslide.objective-power")),
         associated=handle.associated(),
         properties=properties,
+        icc_profile=handle.icc_profile(),
     )
 
 

@@ -1,19 +1,15 @@
-"""Calibration and names out of TIFF metadata."""
+"""Calibration out of the tags that every TIFF may have, and what vendors' readers share."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from tilescope.domain.scale import PixelSize
 
 if TYPE_CHECKING:
     import tifffile
-
-_LARGEST_XML = 32 << 20
 
 #: Resolution tags coarser than this come from screens, printers and office scanners.
 _COARSEST_BELIEVED_UM = 10.0
@@ -53,36 +49,6 @@ class Metadata:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_metadata(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Metadata:
-    """Return the calibration, objective and channel names of an open ``tifffile.TiffFile``.
-
-    Parameters
-    ----------
-    tif
-        The file.
-    page
-        First page of the slide's finest level.
-    """
-    if page.is_svs:
-        found = _aperio(page.description)
-    elif tif.is_ome:
-        found = _ome(tif.ome_metadata or "")
-    elif tif.is_imagej:
-        found = _imagej(tif, page)
-    else:
-        found = Metadata(properties=_text(page))
-    if found.pixel_size is not None:
-        return found
-    size = _resolution(page)
-    return Metadata(
-        size,
-        None if size is None else "tiff.XResolution",
-        found.objective_power,
-        found.channels,
-        found.properties,
-    )
-
-
 def plausible(um_x: float, um_y: float) -> PixelSize | None:
     """Return the pixel size, or None when no microscope has it."""
     try:
@@ -105,80 +71,17 @@ def number(text: object) -> float | None:
     return value if 0 < value < float("inf") else None
 
 
-def _aperio(description: str) -> Metadata:
-    """Read ``Aperio Image Library ...|AppMag = 20|MPP = 0.499``."""
-    pairs = dict(re.findall(r"\|\s*([^=|]{1,64}?)\s*=\s*([^|]{0,400})", description[:65536]))
-    properties = {f"aperio.{key}": value.strip() for key, value in pairs.items()}
-    um = number(pairs.get("MPP"))
-    size = plausible(um, um) if um else None
-    return Metadata(
-        size,
-        "aperio.MPP" if size else None,
-        number(pairs.get("AppMag")),
-        (),
-        properties,
-    )
-
-
-def _ome(xml: str) -> Metadata:
-    """Read the first image of OME-XML, schema 2016-06: PhysicalSizeX, Channel, Objective."""
-    if len(xml) > _LARGEST_XML:
-        return Metadata()
-    try:
-        root = ElementTree.fromstring(xml)  # noqa: S314 - expat bounds entity expansion
-    except ElementTree.ParseError:
-        return Metadata()
-    pixels = root.find(".//{*}Pixels")
-    if pixels is None:
-        return Metadata()
-    size = _ome_pixel_size(pixels.attrib)
-    names = [c.get("Name") or c.get("ID") or "" for c in pixels.findall("{*}Channel")]
-    objective = root.find(".//{*}Objective")
-    power = None if objective is None else number(objective.get("NominalMagnification"))
-    image = root.find("{*}Image")
-    name = "" if image is None else image.get("Name") or ""
-    return Metadata(
-        size,
-        "ome.PhysicalSizeX" if size else None,
-        power,
-        tuple(names),
-        {"ome.name": name} if name else {},
-    )
-
-
-def _ome_pixel_size(attributes: Mapping[str, str]) -> PixelSize | None:
-    micrometres = []
-    for axis in "XY":
-        value = number(attributes.get(f"PhysicalSize{axis}"))
-        unit = um_per_unit(attributes.get(f"PhysicalSize{axis}Unit", "\u00b5m"))
-        micrometres.append(value * unit if value and unit else None)
-    x, y = micrometres
-    x, y = x or y, y or x
-    return plausible(x, y) if x and y else None
-
-
-def _imagej(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> Metadata:
-    values = tif.imagej_metadata or {}
-    unit = um_per_unit(str(values.get("unit", "")))
-    labels = values.get("Labels")
-    names = tuple(str(v) for v in labels) if isinstance(labels, list) else ()
-    per_unit = _per_unit(page)
-    if unit is None or per_unit is None:
-        return Metadata(channels=names)
-    size = plausible(unit / per_unit[0], unit / per_unit[1])
-    return Metadata(size, "imagej.unit" if size else None, None, names)
-
-
-def _resolution(page: tifffile.TiffPage) -> PixelSize | None:
+def resolution(page: tifffile.TiffPage) -> PixelSize | None:
+    """Return the pixel size that the resolution tags say, None when no microscope has it."""
     um = {2: 25400.0, 3: 10000.0}.get(page.tags.valueof(296, 2))
-    per_unit = _per_unit(page)
+    per_unit = pixels_per_unit(page)
     if um is None or per_unit is None:
         return None
     x, y = um / per_unit[0], um / per_unit[1]
     return plausible(x, y) if max(x, y) <= _COARSEST_BELIEVED_UM else None
 
 
-def _per_unit(page: tifffile.TiffPage) -> tuple[float, float] | None:
+def pixels_per_unit(page: tifffile.TiffPage) -> tuple[float, float] | None:
     """Return pixels per unit from XResolution and YResolution."""
     found = []
     for code in (282, 283):
@@ -189,6 +92,7 @@ def _per_unit(page: tifffile.TiffPage) -> tuple[float, float] | None:
     return found[0], found[1]
 
 
-def _text(page: tifffile.TiffPage) -> dict[str, str]:
+def text_tags(page: tifffile.TiffPage) -> dict[str, str]:
+    """Return what the tags of plain text say."""
     named = {"tiff.ImageDescription": page.description, "tiff.Software": page.software}
     return {key: str(value)[:2000] for key, value in named.items() if value}

@@ -5,7 +5,7 @@ The numbers of tags and their meanings are those of TIFF 6.0, sections 4 to 8, 1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ class SampleModel:
         Meaning of the first extra sample, None without one.
     palette
         ``uint8[n, 3]`` for palette colour.
+    dtype
+        Dtype of the bands.
     """
 
     photometric: int
@@ -54,20 +56,25 @@ class SampleModel:
     stored: np.dtype[Any]
     alpha: int | None = None
     palette: NDArray[np.uint8] | None = None
+    dtype: str = field(init=False)
 
-    @property
-    def dtype(self) -> str:
-        """Dtype of the bands."""
-        if self.palette is not None:
-            return "uint8"
-        return tile_dtype(self.stored) or self.stored.name
+    def __post_init__(self) -> None:
+        # numpy makes the name of a dtype anew each time, as slowly as a small tile is decoded
+        handed_out = tile_dtype(self.stored) or self.stored.name
+        object.__setattr__(self, "dtype", "uint8" if self.palette is not None else handed_out)
 
     @property
     def bands(self) -> int:
         """Number of bands that one page yields."""
         if self.is_colour:
             return 3
-        return self.samples
+        return 1 if self.is_grey_with_opacity else self.samples
+
+    @property
+    def is_grey_with_opacity(self) -> bool:
+        """Tell whether the second of two samples says how opaque the first one is."""
+        grey = self.photometric in {WHITE_IS_ZERO, BLACK_IS_ZERO} and self.samples == 2
+        return grey and self.alpha in {_ASSOCIATED, _UNASSOCIATED}
 
     @property
     def is_colour(self) -> bool:
@@ -114,20 +121,24 @@ class SampleModel:
         elif self.photometric == YCBCR and self.compression not in _JPEG:
             values = _from_ycbcr(values[..., :3])
         elif self.photometric in {RGB, YCBCR}:
-            values = self._without_alpha(values)
+            values = self._without_alpha(values, 3)
+        if self.is_grey_with_opacity:
+            values = self._without_alpha(values, 1)
         return finite(np.ascontiguousarray(values, self.dtype))
 
     def _white_is_zero(self, values: Pixels) -> Pixels:
         # packed depths of 10 to 14 bits stay in their range, so white is its end
         top = (1 << self.bits) - 1 if 8 < self.bits < 16 else self.white
         inverted: Pixels = (top - values).astype(values.dtype)
+        if self.is_grey_with_opacity:
+            inverted[..., 1] = values[..., 1]
         return inverted
 
-    def _without_alpha(self, values: Pixels) -> Pixels:
-        colour = values[..., :3]
-        if values.shape[2] < 4 or self.alpha not in {_ASSOCIATED, _UNASSOCIATED}:
+    def _without_alpha(self, values: Pixels, bands: int) -> Pixels:
+        colour = values[..., :bands]
+        if values.shape[2] <= bands or self.alpha not in {_ASSOCIATED, _UNASSOCIATED}:
             return colour
-        opacity = values[..., 3:4]
+        opacity = values[..., bands : bands + 1]
         if (opacity == self.white).all():
             return colour
         return _over(colour, opacity, self.white, premultiplied=self.alpha == _ASSOCIATED)

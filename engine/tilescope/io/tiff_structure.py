@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from tilescope.domain.geometry import Size
+from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import CorruptSlide, UnsupportedFormat
-from tilescope.io.faults import Contradiction, collected_log, foreign_errors
+from tilescope.io.faults import Contradiction, collected_log, foreign_errors, one_line
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
+from tilescope.io.ndpi_tiles import has_wide_offsets
+from tilescope.io.tiff_description import read_metadata
 from tilescope.io.tiff_layout import (
     Page,
     PageGrid,
@@ -21,18 +26,37 @@ from tilescope.io.tiff_layout import (
     page_segments,
     sample_model,
 )
-from tilescope.io.tiff_metadata import Metadata, read_metadata
+from tilescope.io.tiff_metadata import Metadata
+from tilescope.io.tiff_orientation import Orientation, orientation_of
 from tilescope.io.tiff_pixels import DamagedError, SamplesError
+from tilescope.io.tiff_qptiff import qptiff_series
 
 if TYPE_CHECKING:
     import tifffile
 
 #: Formats whose tiles overlap, are offset or padded: OpenSlide knows their geometry.
-_LEFT_TO_OPENSLIDE = frozenset({"scn", "bif", "philips", "ndpi", "avs"})
+_TRESTLE = "trestle"
+_LEFT_TO_OPENSLIDE = frozenset({"scn", "bif", "avs", _TRESTLE})
 
-_FORMATS = {"svs": "aperio", "ome": "ome-tiff", "imagej": "imagej", "qpi": "perkin-elmer-qptiff"}
+_FORMATS = {
+    "svs": "aperio",
+    "ome": "ome-tiff",
+    "imagej": "imagej",
+    "qpi": "perkin-elmer-qptiff",
+    "ndpi": "hamamatsu",
+    "philips": "philips",
+}
+
+#: What tifffile calls files of no particular scanner.
+_WITHOUT_VENDOR = frozenset({"generic", "uniform", "shaped"})
 
 _MOST_PAGES = 100_000
+
+_ICC_TAG = 34675
+_NDPI_FOCUS = 65424
+
+#: Profiles of scanners take some hundred kilobytes.
+LARGEST_PROFILE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +66,20 @@ class TiffLevel:
     grid: PageGrid
     planes: tuple[tuple[Page | None, ...], ...]
     byteorder: Literal["<", ">"]
+    orientation: Orientation | None
+
+    @property
+    def size(self) -> Size:
+        """Pixels of the upright level."""
+        return self._upright(self.grid.size)
+
+    @property
+    def tile(self) -> Size:
+        """Pixels of a tile of the upright level."""
+        return self._upright(self.grid.tile)
+
+    def _upright(self, stored: Size) -> Size:
+        return stored if self.orientation is None else self.orientation.upright_size(stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +128,9 @@ def read_structure(path: Path, *, vendor: bool) -> tuple[SlideInfo, tuple[TiffLe
     CorruptSlide
         When its structure contradicts itself.
     """
-    import tifffile
-
     with foreign_errors(path, "reading the TIFF structure"), collected_log("tifffile") as log:
         try:
-            with tifffile.TiffFile(path) as tif:
+            with _opened(path) as tif:
                 return _structure(path, tif, vendor=vendor)
         except SamplesError as error:
             raise UnsupportedFormat(path, str(error)) from error
@@ -105,27 +141,53 @@ def read_structure(path: Path, *, vendor: bool) -> tuple[SlideInfo, tuple[TiffLe
             raise CorruptSlide(path, f"damaged TIFF: {error}{hint}") from error
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Lend the file; tifffile would tell by its name whether its offsets are Hamamatsu's."""
+    import tifffile
+
+    wide = has_wide_offsets(path)
+    if wide == (path.suffix.lower() == ".ndpi"):
+        with tifffile.TiffFile(path) as tif:
+            yield tif
+    elif wide:
+        with tifffile.TiffFile(path, is_ndpi=True) as tif:
+            yield tif
+    else:
+        with path.open("rb") as file, tifffile.TiffFile(file, name=path.stem) as tif:
+            yield tif
+
+
 def _structure(
     path: Path, tif: tifffile.TiffFile, *, vendor: bool
 ) -> tuple[SlideInfo, tuple[TiffLevel, ...]]:
-    series = _main_series(tif)
-    if series.kind in _LEFT_TO_OPENSLIDE and not vendor:
-        msg = f"{series.kind.upper()} files are left to OpenSlide"
+    series, associated = _main_series(tif)
+    kind = _TRESTLE if tif.pages.first.software.startswith("MedScan") else series.kind
+    if kind in _LEFT_TO_OPENSLIDE and not vendor:
+        msg = f"{kind.upper()} files are left to OpenSlide"
         raise SamplesError(msg)
     levels = [_level(tif, level) for level in series.levels]
     levels = [levels[0], *(v for v in levels[1:] if _belongs(levels[0], v))]
     levels.sort(key=lambda v: -v.grid.size.area)
     stack = _stack(series)
-    return _info(path, tif, series, levels, stack), tuple(levels)
+    info = _info(path, tif, series, levels, stack)
+    return replace(info, associated=associated), tuple(levels)
 
 
-def _main_series(tif: tifffile.TiffFile) -> tifffile.TiffPageSeries:
+def _main_series(
+    tif: tifffile.TiffFile,
+) -> tuple[tifffile.TiffPageSeries, tuple[str, ...]]:
+    """Return the slide's pages, and the names of the other pictures in the file."""
     if not tif.series:
         msg = "the file holds no image"
         raise SamplesError(msg)
-    if tif.series[0].kind in {"generic", "uniform"}:
-        return max(tif.series, key=lambda s: _area(s.keyframe))
-    return tif.series[0]
+    found = qptiff_series(tif) if tif.series[0].kind == "qpi" else None
+    if found is not None:
+        return found
+    slide = tif.series[0]
+    if slide.kind in {"generic", "uniform"}:
+        slide = max(tif.series, key=lambda s: _area(s.keyframe))
+    return slide, tuple(s.name or f"image {s.index}" for s in tif.series if s is not slide)
 
 
 def _area(page: tifffile.TiffPage) -> int:
@@ -137,7 +199,7 @@ def _level(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> TiffLevel
     if keyframe.imagewidth <= 0 or keyframe.imagelength <= 0:
         msg = f"an image of {keyframe.imagewidth} x {keyframe.imagelength} pixels"
         raise DamagedError(msg)
-    _check_compression(keyframe)
+    _check_decodable(keyframe)
     stack = _stack(series)
     model = sample_model(keyframe, keep_indices=stack.channels > 1 or series.kind == "ome")
     grid = page_grid(keyframe, model)
@@ -147,10 +209,21 @@ def _level(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> TiffLevel
         tuple(pages[stack.page_index(plane, c)] for c in range(stack.channels))
         for plane in range(stack.times * stack.depths)
     )
-    return TiffLevel(grid, planes, tif.byteorder)
+    return TiffLevel(grid, planes, tif.byteorder, _orientation(tif, series))
 
 
-def _check_compression(page: tifffile.TiffPage) -> None:
+def _orientation(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Orientation | None:
+    """Return how to turn a level; one that does not say is stored like the first page.
+
+    The software of scanners does not look at the tag, and the pixels are what it shows.
+    """
+    if series.kind not in _WITHOUT_VENDOR:
+        return None
+    tag = series.keyframe.tags.get(274) or tif.pages.first.tags.get(274)
+    return None if tag is None else orientation_of(tag.value)
+
+
+def _check_decodable(page: tifffile.TiffPage) -> None:
     from tifffile import TIFF
 
     # tifffile looks its decoders up when the first tile is read; a slide that cannot be decoded
@@ -158,6 +231,12 @@ def _check_compression(page: tifffile.TiffPage) -> None:
     if page.compression != 1 and page.compression not in TIFF.DECOMPRESSORS:
         msg = f"TIFF compression {int(page.compression)} is not known"
         raise SamplesError(msg)
+    decode = page.decode
+    if decode.__name__.startswith("decode_raise"):
+        try:
+            decode(b"", 0)
+        except Exception as error:
+            raise SamplesError(one_line(error)) from error
 
 
 def _stack(series: tifffile.TiffPageSeries) -> _Stack:
@@ -184,7 +263,15 @@ def _pages(
     if any(page is not None and page.parent is not tif for page in pages):
         msg = "the image is spread over several files; convert it to one OME-TIFF or OME-Zarr"
         raise SamplesError(msg)
+    if series.kind == "ndpi":
+        pages.sort(key=_focus)
     return [None if page is None else page_segments(page, grid) for page in pages]
+
+
+def _focus(page: tifffile.TiffPage) -> int:
+    """Return the offset of an NDPI page's focal plane; pages stand in the order of scanning."""
+    offset = page.tags.valueof(_NDPI_FOCUS)
+    return offset if isinstance(offset, int) else 0
 
 
 def _belongs(finest: TiffLevel, level: TiffLevel) -> bool:
@@ -203,7 +290,7 @@ def _info(
 ) -> SlideInfo:
     identity, size_bytes = slide_id(path)
     model = levels[0].grid.model
-    found = read_metadata(tif, series.keyframe)
+    found = read_metadata(tif, series.keyframe, series)
     bands = _band_names(found, levels[0], stack)
     white = model.white if model.is_colour and stack.channels == 1 else 0
     return SlideInfo(
@@ -212,18 +299,33 @@ def _info(
         size_bytes=size_bytes,
         format=_FORMATS.get(series.kind, "tiff"),
         reader="tiff",
-        levels=make_levels([v.grid.size for v in levels], [v.grid.tile for v in levels]),
+        levels=make_levels([v.size for v in levels], [v.tile for v in levels]),
         bands=bands,
         dtype=model.dtype,
         background=(white,) * len(bands),
         z=stack.depths,
         t=stack.times,
-        pixel_size=found.pixel_size,
+        pixel_size=_upright_pixel_size(found.pixel_size, levels[0].orientation),
         pixel_size_source=found.pixel_size_source,
         objective_power=found.objective_power,
-        associated=tuple(s.name or f"image {s.index}" for s in tif.series if s is not series),
         properties=found.properties,
+        icc_profile=_icc_profile(series.keyframe),
     )
+
+
+def _icc_profile(page: tifffile.TiffPage) -> bytes | None:
+    tag = page.tags.get(_ICC_TAG)
+    if tag is None or not 0 < tag.count <= LARGEST_PROFILE_BYTES:
+        return None
+    return tag.value if isinstance(tag.value, bytes) else None
+
+
+def _upright_pixel_size(
+    size: PixelSize | None, orientation: Orientation | None
+) -> PixelSize | None:
+    if size is None or orientation is None or not orientation.swapped:
+        return size
+    return PixelSize(size.um_y, size.um_x)
 
 
 def _band_names(found: Metadata, level: TiffLevel, stack: _Stack) -> tuple[str, ...]:

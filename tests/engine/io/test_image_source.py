@@ -1,12 +1,16 @@
+import io
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import SlideError, UnsupportedFormat
 from tilescope.io.bmp import decode_bmp
+from tilescope.io.image_chunks import icc_profile, image_orientation
 from tilescope.io.image_header import check_declared_size, read_header
 from tilescope.io.image_source import ImageSource
 from tilescope.io.region import read_region
@@ -141,3 +145,57 @@ def test_a_cmyk_jpeg_becomes_colour(tmp_path, cache, adobe):
         data = data[:at] + b"Other" + data[at + 5 :]
     with opened(tmp_path, data) as source:
         assert np.abs(whole(source, cache)[0, 0].astype(int) - (0, 255, 255)).max() <= 3
+
+
+#: Longer than one JPEG segment can be.
+PROFILE = RNG.integers(0, 256, 150_000, np.uint8).tobytes()
+
+
+def saved(kind, pixels=None, orientation=None, **options):
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[274] = orientation
+        exif[271] = "Maker"
+    memory = io.BytesIO()
+    image = Image.fromarray(np.zeros((9, 7, 3), np.uint8) if pixels is None else pixels)
+    image.save(memory, kind, exif=exif, **options)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("profile", [None, b"short", PROFILE], ids=["none", "short", "long"])
+def test_the_colour_profile_is_handed_on(tmp_path, kind, profile):
+    data = saved(kind, icc_profile=profile)
+    with opened(tmp_path, data) as source:
+        assert source.info.icc_profile == profile
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("value", [None, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_images_are_handed_out_upright(tmp_path, cache, kind, value):
+    y, x = np.mgrid[:30, :50]
+    pixels = np.stack([x * 4, y * 6, x + y], axis=2).astype(np.uint8)
+    data = saved(kind, pixels, value, **({"lossless": True} if kind == "webp" else {}))
+    with opened(tmp_path, data) as source:
+        expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        assert np.abs(whole(source, cache).astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
+def test_what_is_cut_off_or_flipped_raises_nothing(kind):
+    good = saved(kind, orientation=6, icc_profile=PROFILE)
+    for cut in (*range(60), len(good) // 2):
+        icc_profile(kind, good[:cut])
+        image_orientation(kind, good[:cut])
+    for place in RNG.integers(0, 200, 200).tolist():
+        bad = bytearray(good)
+        bad[place] = RNG.integers(0, 256)
+        icc_profile(kind, bytes(bad))
+        image_orientation(kind, bytes(bad))
+
+
+def test_a_profile_that_inflates_without_end_is_ignored():
+    stream = zlib.compress(bytes(40 << 20))
+    chunk = b"name\0\0" + stream
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + b"iCCP" + chunk + b"\0" * 4
+    assert icc_profile("png", data) is None

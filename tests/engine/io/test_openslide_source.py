@@ -28,7 +28,7 @@ def whole(source, level=0):
 
 
 def test_both_read_a_generic_tiled_slide_alike(tmp_path, texture):
-    path = write_repeated_slide(tmp_path / "a.tif", texture, 3000, 2100, levels=3, um_per_px=0.25)
+    path = write_repeated_slide(tmp_path / "a.tif", texture, 1300, 900, levels=3, um_per_px=0.25)
     with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
         assert theirs.info.format == "generic-tiff"
         assert ours.info.pixel_size == theirs.info.pixel_size
@@ -43,9 +43,14 @@ def test_both_read_a_generic_tiled_slide_alike(tmp_path, texture):
 def test_both_read_aperio_alike(shared_data, name):
     path = shared_data / "slides" / name
     with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
-        assert np.abs(whole(ours) - whole(theirs)).max() <= TOLERANCE
+        size = ours.info.size
+        for x0, y0 in ((0, 0), (max(0, size.width - 500), max(0, size.height - 400))):
+            rect = Rect(x0, y0, x0 + 600, y0 + 600)
+            parts = [read_region(s, TileCache(1 << 24), 0, rect) for s in (ours, theirs)]
+            assert np.abs(parts[0].astype(int) - parts[1]).max() <= TOLERANCE
         assert ours.info.pixel_size == theirs.info.pixel_size
         assert ours.info.objective_power == theirs.info.objective_power
+        assert ours.info.icc_profile == theirs.info.icc_profile
 
 
 def test_both_read_aperio_ycbcr_in_jpeg2000_alike(shared_data, tmp_path):
@@ -61,14 +66,6 @@ def test_both_read_aperio_ycbcr_in_jpeg2000_alike(shared_data, tmp_path):
     with TiffSource.open(path) as ours, OpenSlideSource.open(path) as theirs:
         parts = [read_region(s, TileCache(1 << 24), 0, rect).astype(int) for s in (ours, theirs)]
         assert np.abs(parts[0] - parts[1]).max() <= TOLERANCE
-
-
-def test_both_read_ndpi_alike(shared_data):
-    path = shared_data / "slides" / "test3-DAPI-2-(387).ndpi"
-    with TiffSource.open(path, vendor=True) as ours, open_slide(path) as theirs:
-        assert theirs.info.reader == "openslide"
-        assert ours.info.pixel_size == theirs.info.pixel_size
-        assert np.abs(whole(ours, 1) - whole(theirs, 1)).max() <= TOLERANCE
 
 
 def test_dicom_opens_from_any_of_its_files(shared_data):

@@ -91,3 +91,17 @@ def test_ome_calibration(tmp_path, attributes, um):
     assert info.objective_power == 63
     found = info.pixel_size and (info.pixel_size.um_x, info.pixel_size.um_y)
     assert found == (um if um is None else pytest.approx(um))
+
+
+@pytest.mark.parametrize(
+    ("settings", "power"),
+    [
+        ("", None),
+        ('<ObjectiveSettings ID="Objective:1"/>', 10),
+        ('<ObjectiveSettings ID="x"/>', None),
+    ],
+)
+def test_of_several_objectives_the_one_of_the_image_counts(tmp_path, settings, power):
+    second = '<Objective ID="Objective:1" NominalMagnification="10"/></Instrument>'
+    text = OME.format("").replace("</Instrument>", second).replace("<Pixels", f"{settings}<Pixels")
+    assert info_of(tmp_path / "a.ome.tif", description=text).objective_power == power

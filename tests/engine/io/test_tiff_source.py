@@ -27,6 +27,15 @@ def path(tmp_path):
     return tmp_path / "slide.tif"
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_the_places_of_thousands_of_tiles(path, cache, byteorder, bigtiff):
+    pixels = np.random.default_rng(11).integers(0, 255, (1050, 1050), np.uint8)
+    options = {"tile": (16, 16), "photometric": "minisblack", "byteorder": byteorder}
+    with written(path, pixels, bigtiff=bigtiff, **options) as source:
+        np.testing.assert_array_equal(whole(source, cache)[..., 0], pixels)
+
+
 @pytest.mark.parametrize("subifds", [False, True])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_levels_are_found_and_read(path, cache, coordinates, subifds, bands):
@@ -65,6 +74,16 @@ def test_a_large_uncompressed_page_is_read_row_by_row(path, cache):
         assert tile.area * 3 <= 4 << 20
         last = read_region(source, cache, 0, Rect(2999, 8999, 3000, 9000))
         assert last.tolist() == [[[7, 7, 7]]]
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_wide_uncompressed_pages_are_cut_across_too(path, cache, planar):
+    pixels = np.random.default_rng(9).integers(0, 60000, (70, 20000, 3), np.uint16)
+    data = pixels if planar == "contig" else np.moveaxis(pixels, 2, 0)
+    options = {"photometric": "rgb", "planarconfig": planar, "rowsperstrip": 9}
+    with written(path, data, byteorder=">", **options) as source:
+        assert source.info.levels[0].tile == Size(1024, 70)
+        np.testing.assert_array_equal(whole(source, cache), pixels)
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])
@@ -127,6 +146,19 @@ def test_alpha_lies_over_white(path, cache, dtype, kind):
         assert (out[8:] == expected).all()
 
 
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_grey_with_opacity_lies_over_white(path, cache, photometric):
+    pixels = np.zeros((16, 16, 2), np.uint8)
+    pixels[..., 0] = 40
+    pixels[:8, :, 1] = 255
+    options = {"photometric": photometric, "planarconfig": "contig"}
+    with written(path, pixels, extrasamples=["unassalpha"], **options) as source:
+        assert source.info.bands == ("grey",)
+        out = whole(source, cache)
+        assert (out[:8] == (40 if photometric == "minisblack" else 215)).all()
+        assert (out[8:] == 255).all()
+
+
 def test_stored_ycbcr_is_converted(path, cache):
     grey = np.full((16, 16, 3), 128, np.uint8)
     grey[..., 0] = 77
@@ -162,6 +194,25 @@ def test_channels_depths_and_times_of_ome(path, cache):
                 np.testing.assert_array_equal(out, np.moveaxis(stack[t, z], 0, 2))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_sub_resolutions_of_an_ome_stack(path, cache, dtype, compression):
+    stack = np.random.default_rng(10).integers(0, 250, (2, 3, 2, 96, 130)).astype(dtype)
+    levels = [stack, stack[..., ::2, ::2], stack[..., ::4, ::4]]
+    options = {"tile": (32, 32), "compression": compression, "photometric": "minisblack"}
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(levels[0], subifds=2, metadata={"axes": "TZCYX"}, **options)
+        for level in levels[1:]:
+            writer.write(level, subfiletype=1, **options)
+    with TiffSource.open(path) as source:
+        assert [v.downsample_x for v in source.info.levels] == [1, 2, 4]
+        assert (source.info.z, source.info.t, source.info.dtype) == (3, 2, dtype)
+        for index, level in enumerate(levels):
+            for plane in (0, 4):
+                expected = np.moveaxis(level[plane // 3, plane % 3], 0, 2)
+                np.testing.assert_array_equal(whole(source, cache, index, plane), expected)
+
+
 def test_imagej_hyperstack_and_its_unit(path, cache):
     stack = np.random.default_rng(6).integers(0, 65535, (3, 2, 40, 50), np.uint16)
     tifffile.imwrite(
@@ -183,6 +234,59 @@ def test_a_missing_tile_is_background(path, coordinates):
     with TiffSource.open(path) as source:
         assert (source.read_tile(0, 1, 0) == 255).all()
         np.testing.assert_array_equal(source.read_tile(0, 0, 0), coordinates[:256, :256])
+
+
+def leave_out_strip(path, page, strip):
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        counts = list(tif.pages[page].databytecounts)
+        counts[strip] = 0
+        tif.pages[page].tags["StripByteCounts"].overwrite(counts)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("rows", [7, 256])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_missing_strip_is_background_and_the_others_are_not(
+    path, cache, coordinates, compression, rows, planar
+):
+    data = coordinates if planar == "contig" else np.moveaxis(coordinates, 2, 0)
+    options = {"photometric": "rgb", "planarconfig": planar, "rowsperstrip": rows}
+    written(path, data, compression=compression, **options).close()
+    leave_out_strip(path, 0, 1)
+    with TiffSource.open(path) as source:
+        expected = coordinates.copy()
+        expected[rows : 2 * rows] = 255
+        np.testing.assert_array_equal(whole(source, cache), expected)
+
+
+@pytest.mark.parametrize("predictor", [2, 3])
+@pytest.mark.parametrize(
+    "options", [{"tile": (64, 48)}, {"rowsperstrip": 9}], ids=["tile", "strip"]
+)
+def test_predictors_are_undone(path, cache, predictor, options):
+    dtype = "uint16" if predictor == 2 else "float32"
+    values = np.random.default_rng(8).integers(0, 9000, (90, 100)).astype(dtype)
+    options = options | {"predictor": predictor, "compression": "zlib"}
+    with written(path, values, photometric="minisblack", **options) as source:
+        np.testing.assert_array_equal(whole(source, cache)[..., 0], values)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "reason"),
+    [
+        ("YCbCrSubSampling", [2, 2], "subsampling"),
+        ("Predictor", 77, "77"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused_on_opening(path, tag, value, reason):
+    options = {"YCbCrSubSampling": {"photometric": "ycbcr"}}.get(tag, {"photometric": "rgb"})
+    options |= {"predictor": 2} if tag == "Predictor" else {}
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    written(path, pixels, tile=(32, 32), compression="zlib", **options).close()
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[0].tags[tag].overwrite(value)
+    with pytest.raises(UnsupportedFormat, match=reason):
+        TiffSource.open(path)
 
 
 def test_a_damaged_tile_leaves_the_others_readable(path, coordinates):
