@@ -1,50 +1,52 @@
-"""OME-Zarr 0.4 and 0.5: a folder or an unpacked-on-the-fly zip, any subset of t, c, z, y, x.
+"""OME-Zarr 0.4 and 0.5: a folder, a zip file or a URL, any subset of t, c, z, y, x.
 
-Specification: https://ngff.openmicroscopy.org/0.5/ (multiscales, omero, axes) and 0.4. Pixels
-are read by zarr-python, which knows every codec chain and shard index.
+Specification: https://ngff.openmicroscopy.org/0.5/ (multiscales, omero, axes) and 0.4. Chunks of
+the usual codecs are decoded here, sharded or not; zarr-python reads arrays that have others.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.slide import SlideInfo
+from tilescope.domain.slide import SlideId, SlideInfo
 from tilescope.domain.tiles import tile_rect
-from tilescope.errors import TileReadError, UnsupportedFormat
+from tilescope.errors import SlideError, SlideNotFound, TileReadError, UnsupportedFormat
 from tilescope.io.faults import foreign_errors
+from tilescope.io.identity import slide_id
 from tilescope.io.sample_types import as_tile_dtype
+from tilescope.io.scratch import Scratch
 from tilescope.io.source import check_plane
-from tilescope.io.zarr_layout import ZarrImage, read_image
+from tilescope.io.zarr_files import ChunkFiles, LocalFiles
+from tilescope.io.zarr_layout import Place, ZarrImage, read_image
+from tilescope.io.zarr_nodes import Node, read_node
+from tilescope.io.zip_files import ZipFiles
 from tilescope.runtime.closing import Closing
-
-if TYPE_CHECKING:
-    from zarr.abc.store import Store
 
 Pixels = NDArray[Any]
 
-#: JSON of a group; consolidated metadata of a plate can be long, a hostile one longer.
-_LARGEST_JSON_BYTES = 64 << 20
+#: Tiles of these are handed out as they were stored, without another look at them.
+_AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.uint16))
 
-_NO_ZARR = "a folder without zarr.json, .zgroup or .zarray: open one of the files in it"
-
-_METADATA_FILES = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
+_WANTED = "zarr.json, .zgroup or .zarray"
 
 
 class ZarrSource(Closing):
-    """An open OME-Zarr image; zarr-python reads chunks from any thread."""
+    """An open OME-Zarr image; tiles are read from any thread."""
 
-    def __init__(self, info: SlideInfo, image: ZarrImage, store: Store) -> None:
+    def __init__(self, place: Place, info: SlideInfo, image: ZarrImage) -> None:
+        self._place = place
         self._info = info
         self._image = image
-        self._store = store
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Return the first multiscale image of a group.
+        """Return the first multiscale image of a folder or a zip file.
 
         Raises
         ------
@@ -53,15 +55,43 @@ class ZarrSource(Closing):
         CorruptSlide
             When its metadata contradict themselves.
         """
-        _check_metadata(path)
         with foreign_errors(path, "reading the Zarr metadata"):
-            store = _store(path)
+            files = ZipFiles(path) if path.is_file() else LocalFiles(path)
             try:
-                info, image = read_image(path, store)
+                root = _root(files, UnsupportedFormat(path, _nothing_there(path)))
+                place = Place(files, Scratch(), str(path), *slide_id(path))
+                return cls(place, *read_image(place, root))
             except BaseException:
-                store.close()
+                files.close()
                 raise
-        return cls(info, image, store)
+
+    @classmethod
+    def open_url(cls, url: str) -> Self:
+        """Return the first multiscale image below an ``http``, ``https`` or ``s3`` URL.
+
+        Credentials for S3 are those of the AWS environment and configuration; without any, the
+        bucket is read as a public one. The identity follows the metadata: chunks that change
+        below the same metadata are not noticed.
+
+        Raises
+        ------
+        SlideNotFound
+            When the server has no Zarr there.
+        UnsupportedFormat, CorruptSlide
+            As for :meth:`open`; also when the server cannot be reached or refuses.
+        """
+        from tilescope.io.remote import connect, shown
+
+        path = shown(url)
+        with foreign_errors(path, "reading the Zarr metadata", UnsupportedFormat):
+            files = connect(url)
+            try:
+                root = _root(files, SlideNotFound(path, f"the server has no {_WANTED} there"))
+                place = Place(files, Scratch(), path, *_remote_id(path, root))
+                return cls(place, *read_image(place, root))
+            except BaseException:
+                files.close()
+                raise
 
     @property
     def info(self) -> SlideInfo:
@@ -73,43 +103,33 @@ class ZarrSource(Closing):
         rect = tile_rect(self._info.levels[level], col, row)
         check_plane(self._info, plane)
         time, depth = divmod(plane, self._info.z)
-        place: dict[str, int | slice] = {
-            "t": time,
-            "z": depth,
-            "c": slice(None),
-            "y": slice(rect.y0, rect.y1),
-            "x": slice(rect.x0, rect.x1),
-        }
         where = f"reading tile ({col}, {row}) of level {level}"
         with foreign_errors(self._info.path, where, TileReadError):
-            index = tuple(place[axis] for axis in self._image.axes)
-            values = np.asarray(self._image.arrays[level][index])
-        return as_tile_dtype(self._to_bands(values))
+            tile = self._image.arrays[level].read(rect, time, depth)
+            return tile if tile.dtype in _AS_THEY_ARE else as_tile_dtype(tile)
 
     def close(self) -> None:
-        """Give back the store; twice is fine."""
-        self._store.close()
-
-    def _to_bands(self, values: Pixels) -> Pixels:
-        kept = [axis for axis in self._image.axes if axis not in "tz"]
-        order = [kept.index(axis) for axis in "yxc" if axis in kept]
-        turned = np.transpose(values, order)
-        return np.ascontiguousarray(turned if "c" in kept else turned[..., None])
+        """Give back the files; twice is fine."""
+        self._place.files.close()
+        self._place.scratch.clear()
+        for array in self._image.arrays:
+            array.close()
 
 
-def _check_metadata(path: Path) -> None:
-    """Refuse what is no Zarr before zarr-python creates its event loop for it."""
+def _root(files: ChunkFiles, missing: SlideError) -> Node:
+    root = read_node(files, "")
+    if root is None:
+        raise missing
+    return root
+
+
+def _nothing_there(path: Path) -> str:
     if path.is_file():
-        return
-    found = [path / name for name in _METADATA_FILES if (path / name).is_file()]
-    if not found:
-        raise UnsupportedFormat(path, _NO_ZARR)
-    longest = max(p.stat().st_size for p in found)
-    if longest > _LARGEST_JSON_BYTES:
-        raise UnsupportedFormat(path, f"Zarr metadata of {longest >> 20} MiB")
+        return f"a zip file without {_WANTED} at its top"
+    return f"a folder without {_WANTED}: open one of the files in it"
 
 
-def _store(path: Path) -> Store:
-    from zarr.storage import LocalStore, ZipStore
-
-    return ZipStore(path, mode="r") if path.is_file() else LocalStore(path, read_only=True)
+def _remote_id(path: str, root: Node) -> tuple[SlideId, int]:
+    text = json.dumps([root.document, root.attributes], sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return SlideId.of(f"{path}\0{digest}", size_bytes=len(text), mtime_ns=0), len(text)
