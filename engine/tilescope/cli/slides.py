@@ -10,32 +10,24 @@ import typer
 
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
-from tilescope.exchange.overview import write_png
 from tilescope.io.cache import TileCache
-from tilescope.io.registry import open_slide
-from tilescope.io.thumbnail import thumbnail
+from tilescope.io.registry import Declined, open_explained, open_slide
 
 _CACHE_BYTES = 64 * 2**20
 
 
-def print_info(slide: Path, *, as_json: bool) -> None:
-    """Print what is known of a slide."""
-    with open_slide(slide, cache=TileCache(_CACHE_BYTES)) as source:
-        values = describe(source.info)
+def print_info(slide: Path, *, as_json: bool, um_per_px: float | None = None) -> None:
+    """Print what is known of a slide, which reader opened it, and why the others did not."""
+    opened = open_explained(slide, cache=TileCache(_CACHE_BYTES), um_per_px=um_per_px)
+    with opened.source as source:
+        values = describe(source.info, opened.declined)
     if as_json:
         typer.echo(json.dumps(values, ensure_ascii=False))
-        return
-    levels = values.pop("levels")
-    for key, value in values.items():
-        typer.echo(f"{key}: {_text(value)}")
-    for index, level in enumerate(levels):
-        typer.echo(
-            f"level {index}: {level['width']} x {level['height']}, downsample "
-            f"{level['downsample']:g}, tiles {level['tile'][0]} x {level['tile'][1]}"
-        )
+    else:
+        _print_text(values)
 
 
-def describe(info: SlideInfo) -> dict[str, Any]:
+def describe(info: SlideInfo, declined: tuple[Declined, ...] = ()) -> dict[str, Any]:
     """Return a slide's description as documented for ``tilescope info --json``."""
     pixel_size = info.pixel_size
     return {
@@ -62,7 +54,39 @@ def describe(info: SlideInfo) -> dict[str, Any]:
         "um_per_px_source": info.pixel_size_source,
         "objective_power": info.objective_power,
         "associated_images": list(info.associated),
+        "icc_profile": _colours(info.icc_profile),
+        "properties": dict(info.properties),
+        "declined": [{"reader": d.reader, "reason": d.reason} for d in declined],
     }
+
+
+def _colours(profile: bytes | None) -> dict[str, Any] | None:
+    if profile is None:
+        return None
+    from tilescope.io.icc import profile_name
+
+    return {"name": profile_name(profile), "size_bytes": len(profile)}
+
+
+def _print_text(values: dict[str, Any]) -> None:
+    """Print one line per value; vendors' own properties are left to JSON."""
+    levels, declined, profile = (values.pop(key) for key in ("levels", "declined", "icc_profile"))
+    del values["properties"]
+    for key, value in values.items():
+        typer.echo(f"{key}: {_text(value)}")
+    colours = (
+        "none"
+        if profile is None
+        else f"{profile['name'] or 'unnamed'}, {profile['size_bytes']} bytes"
+    )
+    typer.echo(f"icc_profile: {colours}")
+    for index, level in enumerate(levels):
+        typer.echo(
+            f"level {index}: {level['width']} x {level['height']}, downsample "
+            f"{level['downsample']:g}, tiles {level['tile'][0]} x {level['tile'][1]}"
+        )
+    for other in declined:
+        typer.echo(f"declined by {other['reader']}: {other['reason']}")
 
 
 def _text(value: object) -> str:
@@ -81,6 +105,9 @@ def save_thumbnail(slide: Path, out: Path, max_side: int) -> None:
     UsageError
         When the picture would replace the slide.
     """
+    from tilescope.exchange.overview import write_png
+    from tilescope.io.thumbnail import thumbnail
+
     if out.exists() and slide.exists() and out.samefile(slide):
         raise UsageError(f"{out} is the slide itself; give the picture another name")
     cache = TileCache(_CACHE_BYTES)

@@ -89,6 +89,9 @@ class SlideInfo:
         Names of label, macro and thumbnail images.
     properties
         Vendor metadata as text.
+    icc_profile
+        The ICC profile of the stored colours as the file holds it, None when it has none. Pixels
+        are handed out as stored; nothing applies it.
     """
 
     id: SlideId
@@ -107,6 +110,7 @@ class SlideInfo:
     objective_power: float | None = None
     associated: tuple[str, ...] = ()
     properties: Mapping[str, str] = field(default_factory=dict)
+    icc_profile: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.levels:

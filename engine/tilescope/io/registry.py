@@ -8,23 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilescope.errors import CorruptSlide, SlideError, SlideNotFound, UnsupportedFormat
-from tilescope.io.cache import TileCache
+from tilescope.io import sniff
+from tilescope.io.address import SlideAddress, parse_address
+from tilescope.io.cache import TileCache, shared_cache
+from tilescope.io.cached_source import CachedSource
+from tilescope.io.calibrated_source import CalibratedSource, stated_pixel_size
 from tilescope.io.faults import Contradiction, one_line
-from tilescope.io.image_header import read_header
-from tilescope.io.image_source import ImageSource
-from tilescope.io.openslide_source import OpenSlideSource
 from tilescope.io.pyramid_source import with_overviews
 from tilescope.io.source import SlideSource
-from tilescope.io.tiff_source import TiffSource
-from tilescope.io.zarr_source import ZarrSource
-
-#: Enough for the header of every image but a JPEG with a long preamble.
-_HEAD_BYTES = 4096
-
-#: Tiles of overviews have to live somewhere when the caller brings no cache.
-_OWN_CACHE_BYTES = 64 << 20
-
-_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 #: The finest level of a slide without overviews is read once to make them; above this many
 #: pixels that would never end, and the size is more likely damage.
@@ -32,27 +23,131 @@ _MOST_PIXELS_WITHOUT_OVERVIEW = 1 << 36
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Declined:
+    """A reader that did not open the slide, and why, as one sentence."""
+
+    reader: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open slide, and what became of every other reader, those asked first in front."""
+
+    source: SlideSource
+    declined: tuple[Declined, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A reader that can be asked.
+
+    Attributes
+    ----------
+    name
+        As in :attr:`~tilescope.domain.slide.SlideInfo.reader`.
+    sniff
+        Returns why the first bytes (None for a folder) are not for it, None when they are.
+    open
+        Opens the slide or raises why it cannot.
+    parts
+        Which parts of a file it can be asked for.
+    """
+
     name: str
-    open: Callable[[Path], SlideSource]
+    sniff: Callable[[Path, bytes | None], str | None]
+    open: Callable[[SlideAddress], SlideSource]
+    parts: frozenset[str] = frozenset()
+
+    def declines(self, address: SlideAddress, head: bytes | None) -> str | None:
+        """Return why it is not asked for this slide, None when it is."""
+        reason = self.sniff(address.path, head)
+        if reason is None and not address.part.keys() <= self.parts:
+            reason = f"knows no part called {', '.join(sorted(address.part.keys() - self.parts))}"
+        return reason
 
 
-_TIFF = _Candidate("tiff", TiffSource.open)
-_VENDOR_TIFF = _Candidate("tiff", lambda path: TiffSource.open(path, vendor=True))
-_OPENSLIDE = _Candidate("openslide", OpenSlideSource.open)
-_IMAGE = _Candidate("image", ImageSource.open)
-_ZARR = _Candidate("zarr", ZarrSource.open)
+# the modules of readers are imported when their bytes turn up: most commands open one kind
 
 
-def open_slide(path: str | Path, *, cache: TileCache | None = None) -> SlideSource:
+def _open_tiff(address: SlideAddress) -> SlideSource:
+    from tilescope.io.tiff_source import TiffSource
+
+    return TiffSource.open(address.path)
+
+
+def _open_vendor_tiff(address: SlideAddress) -> SlideSource:
+    from tilescope.io.tiff_source import TiffSource
+
+    return TiffSource.open(address.path, vendor=True)
+
+
+def _open_dicom(address: SlideAddress) -> SlideSource:
+    from tilescope.io.dicom_source import DicomSource
+
+    return DicomSource.open(address.path)
+
+
+def _open_zarr(address: SlideAddress) -> SlideSource:
+    from tilescope.io.zarr_source import ZarrSource
+
+    return ZarrSource.open(address.path)
+
+
+def _open_image(address: SlideAddress) -> SlideSource:
+    from tilescope.io.image_source import ImageSource
+
+    return ImageSource.open(address.path)
+
+
+def _open_fits(address: SlideAddress) -> SlideSource:
+    from tilescope.io.fits_source import FitsSource
+
+    return FitsSource.open(address.path, **address.part)
+
+
+def _open_pdf(address: SlideAddress) -> SlideSource:
+    from tilescope.io.pdf_source import PdfSource
+
+    return PdfSource.open(address.path, **address.part)
+
+
+def _open_openslide(address: SlideAddress) -> SlideSource:
+    from tilescope.io.openslide_source import OpenSlideSource
+
+    return OpenSlideSource.open(address.path)
+
+
+#: The best first: one that reads tiles directly comes before OpenSlide, and OpenSlide, which
+#: knows the geometry of vendors' files, before a reader that takes them for ordinary TIFFs.
+_READERS = (
+    _Reader("tiff", sniff.tiff, _open_tiff),
+    _Reader("dicom", sniff.dicom, _open_dicom),
+    _Reader("zarr", sniff.zarr, _open_zarr),
+    _Reader("image", sniff.image, _open_image),
+    _Reader("fits", sniff.fits, _open_fits, frozenset({"hdu"})),
+    _Reader("pdf", sniff.pdf, _open_pdf, frozenset({"page", "dpi"})),
+    _Reader("openslide", sniff.openslide, _open_openslide),
+    _Reader("tiff", sniff.tiff, _open_vendor_tiff),
+)
+
+
+def open_slide(
+    path: str | Path, *, cache: TileCache | None = None, um_per_px: float | None = None
+) -> SlideSource:
     """Return an open slide of any format that a reader takes.
 
     Parameters
     ----------
     path
-        A file, or the folder of a Zarr.
+        A file, a folder (Zarr, DICOM), an ``http``, ``https`` or ``s3`` address of a Zarr, or a
+        part of a file such as ``scan.pdf#page=3``; see :mod:`tilescope.io.address`.
     cache
         Where tiles of overviews made on demand are kept; pass the one the slide is read through.
+        By default the one that all slides of the process share. Closing the slide empties it of
+        the slide's tiles.
+    um_per_px
+        Size of a level-0 pixel, instead of what the file says.
 
     Raises
     ------
@@ -62,40 +157,78 @@ def open_slide(path: str | Path, *, cache: TileCache | None = None) -> SlideSour
         When no reader takes the content; lists why each declined.
     CorruptSlide
         When a reader recognises the content and it is damaged.
+    UsageError
+        When no microscope has the pixel size.
     """
-    where = Path(path)
+    return open_explained(path, cache=cache, um_per_px=um_per_px).source
+
+
+def open_explained(
+    path: str | Path, *, cache: TileCache | None = None, um_per_px: float | None = None
+) -> Opened:
+    """Return an open slide and why the other readers did not open it; see :func:`open_slide`."""
+    pixel_size = None if um_per_px is None else stated_pixel_size(um_per_px)
+    address = parse_address(path)
+    source, declined = _open_remote(address) if address.url else _open_local(address)
+    try:
+        _check_extent(source)
+    except SlideError:
+        source.close()
+        raise
+    if pixel_size is not None:
+        source = CalibratedSource(source, pixel_size)
+    kept = shared_cache() if cache is None else cache
+    return Opened(CachedSource(with_overviews(source, kept), kept), declined)
+
+
+def _open_remote(address: SlideAddress) -> tuple[SlideSource, tuple[Declined, ...]]:
+    from tilescope.io.zarr_source import ZarrSource
+
+    assert address.url is not None
+    names = dict.fromkeys(reader.name for reader in _READERS)
+    declined = tuple(Declined(n, "reads files of this machine") for n in names if n != "zarr")
+    return ZarrSource.open_url(address.url), declined
+
+
+def _open_local(address: SlideAddress) -> tuple[SlideSource, tuple[Declined, ...]]:
+    head = _head(address.path)
+    reasons: dict[str, str] = {}
     refusals: list[tuple[str, SlideError]] = []
-    for candidate in _candidates(where):
+    for reader in _READERS:
+        reason = reader.declines(address, head)
+        if reason is not None:
+            reasons.setdefault(reader.name, reason)
+            continue
         try:
-            source = candidate.open(where)
+            source = reader.open(address)
         except SlideError as error:
-            refusals.append((candidate.name, error))
+            refusals.append((reader.name, error))
+            reasons.setdefault(reader.name, error.reason)
             if isinstance(error, Contradiction):
                 break
             continue
-        try:
-            _check_extent(source)
-        except SlideError:
-            source.close()
-            raise
-        own = TileCache(_OWN_CACHE_BYTES) if cache is None else cache
-        return with_overviews(source, own)
-    raise _refusal(where, refusals)
+        return source, _declined(address, head, reader.name, reasons)
+    raise _refusal(address.name, refusals or list(_unasked(address, head)))
 
 
-def _candidates(path: Path) -> Sequence[_Candidate]:
-    """Return the readers to try, best first."""
-    head = _head(path)
-    if head is None:
-        return (_ZARR,)
-    if head.startswith(_TIFF_MAGICS):
-        return (_TIFF, _OPENSLIDE, _VENDOR_TIFF)
-    if head.startswith(b"PK\x03\x04"):
-        return (_ZARR, _OPENSLIDE)
-    if read_header(head) is not None or head.startswith(b"\xff\xd8\xff"):
-        # the index file of a MIRAX slide is itself a small JPEG
-        return (_OPENSLIDE, _IMAGE) if path.suffix.lower() == ".mrxs" else (_IMAGE, _OPENSLIDE)
-    return (_OPENSLIDE,)
+def _declined(
+    address: SlideAddress, head: bytes | None, chosen: str, reasons: dict[str, str]
+) -> tuple[Declined, ...]:
+    """Return what became of every reader but the chosen one."""
+    for reader in _READERS:
+        why = reader.declines(address, head) or f"not asked: {chosen} comes first"
+        reasons.setdefault(reader.name, why)
+    return tuple(Declined(name, why) for name, why in reasons.items() if name != chosen)
+
+
+def _unasked(address: SlideAddress, head: bytes | None) -> Sequence[tuple[str, SlideError]]:
+    """Return why nobody was asked, those first that would have known the bytes."""
+    found = []
+    for reader in _READERS:
+        if reader.sniff(address.path, head) is None:
+            reason = reader.declines(address, head) or ""
+            found.append((reader.name, UnsupportedFormat(address.path, reason)))
+    return found
 
 
 def _head(path: Path) -> bytes | None:
@@ -106,8 +239,7 @@ def _head(path: Path) -> bytes | None:
             return None
         if path.exists() and not path.is_file():
             raise UnsupportedFormat(path, "neither a file nor a folder")
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+        head = sniff.head_of(path)
     except FileNotFoundError as error:
         raise SlideNotFound(path, "no such file or folder") from error
     except (OSError, ValueError) as error:
@@ -128,14 +260,14 @@ def _check_extent(source: SlideSource) -> None:
         raise UnsupportedFormat(source.info.path, reason)
 
 
-def _refusal(path: Path, refusals: Sequence[tuple[str, SlideError]]) -> SlideError:
-    """Return one error that says why each reader declined."""
+def _refusal(name: str, refusals: Sequence[tuple[str, SlideError]]) -> SlideError:
+    """Return one error that says why each reader that was asked declined."""
     reasons = []
-    for name, error in refusals:
-        reason = f"{name}: {error.reason}"
+    for reader, error in refusals:
+        reason = f"{reader}: {error.reason}"
         if reason not in reasons:
             reasons.append(reason)
     corrupt = any(isinstance(error, CorruptSlide) for _, error in refusals)
     kind = CorruptSlide if corrupt else UnsupportedFormat
     lead = "the file is damaged" if corrupt else "no reader takes it"
-    return kind(path, f"{lead} ({'; '.join(reasons)})")
+    return kind(name, f"{lead} ({'; '.join(reasons)})")

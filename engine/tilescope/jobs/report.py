@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tilescope.io.address import parse_address
+
 Status = Literal["complete", "cancelled", "failed"]
 _HEAD_BYTES = 1 << 20
 _METADATA_FILES = ("zarr.json", ".zattrs", ".zgroup")
@@ -67,15 +69,25 @@ class RunReport:
         return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
-def head_sha256(path: Path) -> str:
-    """Return the sha256 of a file's first mebibyte, or of a Zarr folder's metadata.
+def head_sha256(slide: Path) -> str:
+    """Return the sha256 of a file's first mebibyte, or of a folder's metadata or first file.
 
-    Enough to tell slides apart (their headers differ) without reading gigabytes.
+    Enough to tell slides apart (their headers differ) without reading gigabytes. What lies on the
+    network is told apart by its address.
     """
+    address = parse_address(slide)
+    if address.url is not None:
+        return hashlib.sha256(address.url.encode()).hexdigest()
+    path = address.path
     if path.is_dir():
         files = [path / name for name in _METADATA_FILES if (path / name).is_file()]
-        data = b"".join(file.read_bytes() for file in files)
+        files = files or sorted(file for file in path.iterdir() if file.is_file())[:1]
+        data = b"".join(_head(file) for file in files)
     else:
-        with path.open("rb") as stream:
-            data = stream.read(_HEAD_BYTES)
+        data = _head(path)
     return hashlib.sha256(data).hexdigest()
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_HEAD_BYTES)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tilescope.domain.geometry import Rect
+from tilescope.io.address import parse_address
 from tilescope.plugins.registry import InstalledModel
 
 FORMATS = ("geojson", "ome-zarr", "csv", "coco", "overview")
@@ -16,8 +17,14 @@ DIAMETER_PARAMETER = "diameter_px"
 
 
 def result_name(slide: Path) -> str:
-    """Return the name of a slide's result folder; ``.`` is a Zarr folder with a name, too."""
-    return slide.absolute().resolve().stem if slide.name in {"", ".."} else slide.stem
+    """Return the name of a slide's result folder; ``.`` is a Zarr folder with a name, too.
+
+    Parts of a file have folders of their own: ``scan-page-3`` for ``scan.pdf#page=3``.
+    """
+    address = parse_address(slide)
+    path = address.path
+    stem = path.absolute().resolve().stem if path.name in {"", ".."} else path.stem
+    return "-".join([stem, *(f"{part}-{number}" for part, number in sorted(address.part.items()))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,8 @@ class RunRequest:
         Which result files to write.
     overwrite
         Discard an earlier run instead of resuming it.
+    project
+        The project file that takes the objects of a complete run; None for none.
     """
 
     model: InstalledModel
@@ -61,6 +70,7 @@ class RunRequest:
     parameters: Mapping[str, float] = field(default_factory=dict)
     formats: tuple[str, ...] = DEFAULT_FORMATS
     overwrite: bool = False
+    project: Path | None = None
 
     @property
     def folder(self) -> Path:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pypdfium2
 import pytest
+import tifffile
 from tests.engine.cli.conftest import (
     Process,
     Tilescope,
@@ -20,6 +25,7 @@ from tests.engine.cli.conftest import (
 INFO_KEYS = {
     *("path", "format", "reader", "size_bytes", "width", "height", "levels", "channels", "dtype"),
     *("z", "t", "um_per_px", "um_per_px_source", "objective_power", "associated_images"),
+    *("icc_profile", "properties", "declined"),
 }
 
 
@@ -40,6 +46,11 @@ def test_info_as_json_has_the_documented_keys(tilescope: Tilescope, hes_slide: P
     assert finest == {"width": 2220, "height": 2967, "downsample": 1.0, "tile": [240, 240]}
     for level in values["levels"]:
         assert set(level) == {"width", "height", "downsample", "tile"}
+    assert values["icc_profile"] is None
+    assert values["properties"]["aperio.AppMag"] == "20"
+    reasons = {other["reader"]: other["reason"] for other in values["declined"]}
+    assert reasons["openslide"] == "not asked: tiff comes first"
+    assert reasons["zarr"] == "neither a folder nor a zip file"
 
 
 def test_info_of_a_picture_without_pixel_size(tilescope: Tilescope, dapi_image: Path) -> None:
@@ -55,9 +66,54 @@ def test_info_for_people_says_the_same(tilescope: Tilescope, hes_slide: Path) ->
     result = tilescope("info", hes_slide)
     assert result.exit_code == 0
     lines = dict(line.split(": ", 1) for line in result.stdout.splitlines())
-    assert set(lines) == {*(INFO_KEYS - {"levels"}), "level 0", "level 1"}
+    others = {
+        f"declined by {name}" for name in ("dicom", "fits", "image", "openslide", "pdf", "zarr")
+    }
+    spelled_out = {"levels", "declined", "properties"}
+    assert set(lines) == {*(INFO_KEYS - spelled_out), "level 0", "level 1", *others}
+    assert lines["declined by pdf"] == "not a PDF"
+    assert lines["icc_profile"] == "none"
     assert lines["width"] == "2220"
     assert lines["level 0"] == "2220 x 2967, downsample 1, tiles 240 x 240"
+
+
+def test_info_names_the_colour_profile(tilescope: Tilescope, tmp_path: Path) -> None:
+    name = b"desc" + bytes(4) + struct.pack(">I", 8) + b"scanner\0"
+    profile = bytes(128) + struct.pack(">I4sII", 1, b"desc", 144, len(name)) + name
+    slide = tmp_path / "slide.tif"
+    pixels = np.full((64, 64, 3), 200, np.uint8)
+    tifffile.imwrite(slide, pixels, photometric="rgb", tile=(16, 16), iccprofile=profile)
+    values = only_json(tilescope("info", slide, "--json"))
+    assert values["icc_profile"] == {"name": "scanner", "size_bytes": len(profile)}
+    assert f"icc_profile: scanner, {len(profile)} bytes" in tilescope("info", slide).stdout
+
+
+def test_a_page_of_a_pdf(tilescope: Tilescope, tmp_path: Path) -> None:
+    with pypdfium2.PdfDocument.new() as document:
+        document.new_page(72, 144)
+        document.new_page(144, 72)
+        document.save(tmp_path / "two.pdf")
+    values = only_json(tilescope("info", "two.pdf#page=2&dpi=100", "--json"))
+    assert (values["format"], values["width"], values["height"]) == ("pdf", 200, 100)
+    assert values["path"] == "two.pdf#page=2&dpi=100"
+    assert tilescope("thumbnail", "two.pdf#page=2", "page.png").exit_code == 0
+    assert imagecodecs.png_decode((tmp_path / "page.png").read_bytes()).shape == (300, 600, 3)
+
+
+def test_info_imports_only_what_the_slide_needs(hes_slide: Path) -> None:
+    code = "import sys; from tilescope.cli.main import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print(*sys.modules, file=sys.stderr)"
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "info", hes_slide],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {name.partition(".")[0] for name in ended.stderr.split()}
+    assert "tifffile" in loaded
+    heavy = {"zarr", "shapely", "onnx", "onnxruntime", "scipy", "openslide", "wsidicom", "pydicom"}
+    assert not loaded & (heavy | {"astropy", "pypdfium2", "fsspec"})
+    assert "tilescope.exchange" not in ended.stderr.split()
 
 
 def test_a_process_of_its_own_writes_one_object_and_nothing_else(

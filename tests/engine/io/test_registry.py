@@ -6,9 +6,16 @@ import pytest
 import tifffile
 
 from tilescope.domain.geometry import Rect, Size
-from tilescope.errors import CorruptSlide, SlideError, SlideNotFound, UnsupportedFormat
+from tilescope.errors import (
+    CorruptSlide,
+    SlideError,
+    SlideNotFound,
+    UnsupportedFormat,
+    UsageError,
+)
+from tilescope.io.address import parse_address
 from tilescope.io.region import read_region
-from tilescope.io.registry import open_slide
+from tilescope.io.registry import open_explained, open_slide
 from tilescope.testing.synthetic import write_ome_zarr, write_repeated_slide, write_tiff_pyramid
 
 
@@ -143,3 +150,87 @@ def test_a_damaged_png(tmp_path, coordinates):
     path = tmp_path / "cut.png"
     path.write_bytes(imagecodecs.png_encode(coordinates)[:400])
     assert "decoding the png image failed" in refused(path, CorruptSlide)
+
+
+READERS = {"tiff", "dicom", "zarr", "image", "fits", "pdf", "openslide"}
+
+
+def declined(path):
+    opened = open_explained(path)
+    with opened.source as slide:
+        reasons = {d.reader: d.reason for d in opened.declined}
+        assert len(reasons) == len(opened.declined)
+        assert set(reasons) == READERS - {slide.info.reader}
+        return slide.info.reader, reasons
+
+
+def test_every_other_reader_says_why_it_did_not_open(tmp_path, coordinates):
+    path = write_tiff_pyramid(tmp_path / "a.png", [coordinates])
+    reader, reasons = declined(path)
+    assert reader == "tiff"
+    assert reasons["openslide"] == "not asked: tiff comes first"
+    assert reasons["image"] == "not a PNG, JPEG, WebP, BMP or JPEG 2000 image"
+    assert reasons["pdf"] == "not a PDF"
+
+
+def test_a_reader_that_was_asked_gives_its_own_reason(shared_data):
+    reader, reasons = declined(shared_data / "slides" / "jpeg2000.dicom")
+    assert (reader, reasons["fits"]) == ("dicom", "not a FITS file")
+    text = refused(shared_data / "slides" / "unopenable.tiff", SlideError)
+    assert "tiff: " in text
+    assert "dicom: " not in text
+
+
+def test_a_folder_of_other_things_names_what_was_looked_for(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + b"no more of it")
+    text = refused(tmp_path, SlideError)
+    assert "dicom: " in text
+    assert "zarr: " in text
+
+
+def test_the_index_of_a_mirax_slide_is_not_shown_as_a_picture(tmp_path, coordinates):
+    path = tmp_path / "slide.mrxs"
+    path.write_bytes(imagecodecs.jpeg8_encode(coordinates))
+    with open_slide(path) as slide:
+        assert slide.info.reader == "image"
+    (tmp_path / "slide").mkdir()
+    (tmp_path / "slide" / "Slidedat.ini").write_text("[GENERAL]\n")
+    assert "image: " not in refused(path, SlideError)
+
+
+def test_a_stated_pixel_size_replaces_the_files_own(tmp_path, coordinates):
+    path = write_tiff_pyramid(tmp_path / "a.tif", [coordinates])
+    with open_slide(path, um_per_px=0.75) as slide:
+        assert (slide.info.pixel_size.um_x, slide.info.pixel_size.um_y) == (0.75, 0.75)
+        assert slide.info.pixel_size_source == "user"
+        assert slide.read_tile(0, 0, 0).shape[2] == 3
+    for wrong in (0, -1, 1000, float("nan")):
+        with pytest.raises(UsageError, match="plausible"):
+            open_slide(path, um_per_px=wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("https://host/a.zarr", "https://host/a.zarr"),
+        ("https:/host/a.zarr", "https://host/a.zarr"),  # as a path object holds it
+        ("S3://bucket/a.zarr", "s3://bucket/a.zarr"),
+        ("http://host:80/a#b", "http://host:80/a#b"),
+        ("https.tif", None),
+        ("a/https:/b", None),
+        ("c:/slides/a.svs", None),
+    ],
+)
+def test_what_is_an_address_on_the_network(text, url):
+    assert parse_address(text).url == url
+
+
+@pytest.mark.parametrize("text", ["http://", "s3://", "#page=2", "#", "a#page=1"])
+def test_names_that_lead_nowhere(text):
+    with pytest.raises(SlideError):
+        open_slide(text)
+
+
+def test_a_part_of_what_has_no_parts(tmp_path, coordinates):
+    path = write_tiff_pyramid(tmp_path / "a.tif", [coordinates])
+    assert "tiff: knows no part called page" in refused(f"{path}#page=2")
