@@ -18,6 +18,7 @@
     ├── PluginBroken                 importing or calling a plugin failed
     ├── BudgetTooSmall               the memory cap cannot hold one tile of the model
     ├── RunMismatch                  resuming with another model, slide or parameters
+    ├── AnnotationError(path, reason)   a file of annotations cannot be read
     ├── OutputError                  the output folder cannot be written
     └── UsageError                   an argument makes no sense
 
@@ -30,6 +31,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 __all__ = [
+    "AnnotationError",
     "BudgetTooSmall",
     "Cancelled",
     "CorruptSlide",
@@ -180,6 +182,26 @@ class RunMismatch(TilescopeError):
             "use --overwrite to discard it, or another output folder"
         )
         self.differences = tuple(differences)
+
+
+class AnnotationError(TilescopeError):
+    """A file of annotations cannot be read; names the file, the place in it and the reason.
+
+    Attributes
+    ----------
+    path
+        The file or folder.
+    reason
+        One sentence without the path and the place.
+    place
+        Where in the file, as ``object 17`` or ``line 3, character 80``; None for the whole file.
+    """
+
+    def __init__(self, path: str | Path, reason: str, place: str | None = None) -> None:
+        super().__init__(f"{path}: {place}: {reason}" if place else f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+        self.place = place
 
 
 class OutputError(TilescopeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ ObjectsIn = Callable[[Rect], tuple[Detections, NDArray[np.uint32]]]
 
 Version = Literal["0.4", "0.5"]
 
-_CHUNK = 1024
+#: Side of a block of every level.
+BLOCK = 1024
 _SMALLEST_LEVEL = 512
 #: Readers hold colours and properties in memory as objects, one per label.
 _MAX_COLOURS = 10_000
@@ -73,8 +74,8 @@ def write_labels(
         with output_errors(path):
             group = _create(partial, sizes, version)
         prefix = "" if version == "0.4" else "c/"
-        store = _BlockStore(path, [partial / f"{level}/{prefix}" for level in range(len(sizes))])
-        pyramid = _Pyramid(store, sizes, objects_in, rect_l0)
+        store = _ZarrBlocks(path, [partial / f"{level}/{prefix}" for level in range(len(sizes))])
+        pyramid = LabelPyramid(store, sizes, objects_in, rect_l0)
         pyramid.write()
         attributes = _attributes(path.name, len(sizes), rect_l0, pixel_size, version)
         attributes["image-label"] = {**pyramid.known.as_json(), "source": {"image": source}}
@@ -135,7 +136,14 @@ def _property(number: int, name: str | None, score: float) -> dict[str, Any]:
     return told
 
 
-class _BlockStore:
+class BlockStore(Protocol):
+    """Takes the blocks of all levels, in the order in which they are made."""
+
+    def write(self, level: int, row: int, column: int, block: NDArray[np.uint32]) -> None:
+        """Take one block; those at the right and lower edge are smaller than the others."""
+
+
+class _ZarrBlocks:
     """Writes blocks as the files that zarr-python would write, without its threads per block."""
 
     def __init__(self, path: Path, folders: list[Path]) -> None:
@@ -146,8 +154,8 @@ class _BlockStore:
         """Write one block; those at the right and lower edge are stored in full size too."""
         import imagecodecs
 
-        if block.shape != (_CHUNK, _CHUNK):
-            whole = np.zeros((_CHUNK, _CHUNK), np.uint32)
+        if block.shape != (BLOCK, BLOCK):
+            whole = np.zeros((BLOCK, BLOCK), np.uint32)
             whole[: block.shape[0], : block.shape[1]] = block
             block = whole
         data = imagecodecs.blosc_encode(block.astype("<u4").tobytes(), numthreads=1, **_BLOSC)
@@ -157,11 +165,11 @@ class _BlockStore:
             (folder / str(column)).write_bytes(data)
 
 
-class _Pyramid:
+class LabelPyramid:
     """Fills the levels block by block, each block from the four below it, depth first."""
 
     def __init__(
-        self, store: _BlockStore, sizes: list[Size], objects_in: ObjectsIn, rect_l0: Rect
+        self, store: BlockStore, sizes: list[Size], objects_in: ObjectsIn, rect_l0: Rect
     ) -> None:
         self._store = store
         self._sizes = sizes
@@ -177,10 +185,10 @@ class _Pyramid:
     def _block(self, level: int, row: int, column: int) -> NDArray[np.uint32] | None:
         """Write a block and all below it, and return it; None when nothing is in it."""
         size = self._sizes[level]
-        y, x = row * _CHUNK, column * _CHUNK
+        y, x = row * BLOCK, column * BLOCK
         if y >= size.height or x >= size.width:
             return None
-        shape = (min(_CHUNK, size.height - y), min(_CHUNK, size.width - x))
+        shape = (min(BLOCK, size.height - y), min(BLOCK, size.width - x))
         if level == 0:
             block = self._filled(Rect(x, y, x + shape[1], y + shape[0]))
         else:
@@ -213,7 +221,7 @@ class _Pyramid:
                 if block is None:
                     block = np.zeros(shape, np.uint32)
                 part = below[::2, ::2]
-                y, x = dy * _CHUNK // 2, dx * _CHUNK // 2
+                y, x = dy * BLOCK // 2, dx * BLOCK // 2
                 block[y : y + part.shape[0], x : x + part.shape[1]] = part
         return block
 
@@ -236,7 +244,7 @@ def _create(folder: Path, sizes: list[Size], version: Version) -> zarr.Group:
         group.create_array(
             str(level),
             shape=(size.height, size.width),
-            chunks=(_CHUNK, _CHUNK),
+            chunks=(BLOCK, BLOCK),
             dtype="<u4",
             compressors=codec,
             fill_value=0,
