@@ -1,0 +1,73 @@
+"""Copies of a project, made while it is in use; the newest few are kept."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from tilescope.store.faults import ProjectError, database_errors
+
+KEPT = 3
+
+
+def backups(project: Path) -> list[Path]:
+    """Return the backups that are there, newest first."""
+    numbered = (_numbered(project, number) for number in range(1, 100))
+    return [path for path in numbered if path.exists()]
+
+
+def back_up(db: sqlite3.Connection, project: Path, kept: int = KEPT) -> Path:
+    """Copy an open project beside itself and return the copy; older copies move up by one.
+
+    A copy appears under its name when it is whole and on disk; a failure leaves the older ones as
+    they were.
+
+    Raises
+    ------
+    ProjectError
+        When the copy cannot be written.
+    """
+    partial = project.with_name(f".{project.name}.backup-partial")
+    try:
+        with suppress(FileNotFoundError):
+            partial.unlink()
+        copy_to(db, partial)
+        _rotate(project, kept)
+        newest = _numbered(project, 1)
+        partial.replace(newest)
+    except OSError as exc:
+        raise ProjectError(
+            project, f"no backup could be made ({exc.strerror}); make room beside it"
+        ) from exc
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return newest
+
+
+def copy_to(db: sqlite3.Connection, target: Path) -> None:
+    """Write the state of an open database to a new file and to the disk."""
+    with database_errors(target), closing(sqlite3.connect(target)) as copy:
+        copy.execute("PRAGMA synchronous = OFF")  # the whole file is synchronised below
+        copy.execute("PRAGMA journal_mode = OFF")
+        db.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _numbered(project: Path, number: int) -> Path:
+    return project.with_name(f"{project.stem}.backup-{number}{project.suffix}")
+
+
+def _rotate(project: Path, kept: int) -> None:
+    for number in range(kept, 0, -1):
+        older = _numbered(project, number)
+        if not older.exists():
+            continue
+        if number == kept:
+            older.unlink()
+        else:
+            older.replace(_numbered(project, number + 1))

@@ -1,0 +1,142 @@
+"""What may change on many objects at once without making new versions of them.
+
+A field reads and writes the values at some places and packs them into bytes. Undo and redo are the
+same act: the values stored with the edit and those in the tables change places.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.store import changes
+from tilescope.store.schema import LEAF_SIZE
+
+_TABLE_LIMIT = 2**28
+"""Bytes of measurements in one record of a delta; ``MEASURE_CHUNK`` leaves stay far below."""
+
+MEASURE_CHUNK = 512
+
+
+class Field(Protocol):
+    """A column that edits may change in place."""
+
+    name: str
+
+    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Sequence[Any]:
+        """Return the values at ``places``."""
+
+    def write(
+        self, db: sqlite3.Connection, places: NDArray[np.int64], values: Sequence[Any]
+    ) -> None:
+        """Store values at ``places``, and keep the tally right."""
+
+    def pack(self, values: Sequence[Any]) -> bytes:
+        """Return values as bytes."""
+
+    def unpack(self, data: bytes) -> Sequence[Any]:
+        """Return the values of ``pack``."""
+
+
+class StateField:
+    """A small number in table ``state``; places are rows, ascending."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Sequence[int]:
+        """Return the number of every row."""
+        changes.touch(db, places.tolist())
+        return [
+            row[0]
+            for row in db.execute(
+                f"SELECT {self.name} FROM touched CROSS JOIN state USING (row) "  # noqa: S608
+                "ORDER BY row"
+            )
+        ]
+
+    def write(
+        self, db: sqlite3.Connection, places: NDArray[np.int64], values: Sequence[int]
+    ) -> None:
+        """Store the numbers of rows."""
+        changes.touch(db, places.tolist())
+        changes.count(db, -1)
+        db.executemany(
+            f"UPDATE state SET {self.name} = ? WHERE row = ?",  # noqa: S608
+            zip(values, places.tolist(), strict=True),
+        )
+        changes.count(db, 1)
+
+    def pack(self, values: Sequence[int]) -> bytes:
+        """Return the numbers, compressed."""
+        return changes.pack_numbers(np.array(values, np.int64))
+
+    def unpack(self, data: bytes) -> Sequence[int]:
+        """Return the numbers of ``pack``."""
+        numbers: list[int] = changes.unpack_numbers(data).tolist()
+        return numbers
+
+
+class MeasureField:
+    """The measurements of whole leaves; places are leaves, values rows of ``measured`` or None."""
+
+    name = "measures"
+
+    def read(
+        self, db: sqlite3.Connection, places: NDArray[np.int64]
+    ) -> Sequence[tuple[int, bytes] | None]:
+        """Return number of names, and numbers, of every leaf."""
+        query = "SELECT names, numbers FROM measured WHERE leaf = ?"
+        return [db.execute(query, (leaf,)).fetchone() for leaf in places.tolist()]
+
+    def write(
+        self,
+        db: sqlite3.Connection,
+        places: NDArray[np.int64],
+        values: Sequence[tuple[int, bytes] | None],
+    ) -> None:
+        """Store or drop the measurements of leaves."""
+        rows = list(zip(places.tolist(), values, strict=True))
+        db.executemany(
+            "INSERT OR REPLACE INTO measured (leaf, names, numbers) VALUES (?, ?, ?)",
+            [(leaf, *value) for leaf, value in rows if value is not None],
+        )
+        db.executemany(
+            "DELETE FROM measured WHERE leaf = ?",
+            [(leaf,) for leaf, value in rows if value is None],
+        )
+
+    def pack(self, values: Sequence[tuple[int, bytes] | None]) -> bytes:
+        """Return count, names and lengths of all leaves, then their numbers, compressed."""
+        heads = [(-1, 0) if value is None else (value[0], len(value[1])) for value in values]
+        cells = np.array([len(heads), *(cell for head in heads for cell in head)], "<i8")
+        numbers = [value[1] for value in values if value is not None]
+        return zlib.compress(cells.tobytes() + b"".join(numbers), 1)
+
+    def unpack(self, data: bytes) -> Sequence[tuple[int, bytes] | None]:
+        """Return the values of ``pack``."""
+        plain = changes.inflate(data, _TABLE_LIMIT)
+        count = int(np.frombuffer(plain, "<i8", 1)[0])
+        if not 0 <= 8 + 16 * count <= len(plain):
+            raise changes.damaged("a record of the history")
+        values: list[tuple[int, bytes] | None] = []
+        at = 8 + 16 * count
+        for names, length in np.frombuffer(plain, "<i8", 2 * count, 8).reshape(-1, 2).tolist():
+            values.append(None if names < 0 else (names, plain[at : at + length]))
+            at += length
+        return values
+
+
+FIELDS: dict[str, Field] = {
+    field.name: field for field in (StateField("class"), StateField("locked"), MeasureField())
+}
+
+
+def leaves_of(rows: Iterable[int]) -> NDArray[np.int64]:
+    """Return the leaves that hold ``rows``, ascending."""
+    return np.unique(np.fromiter(rows, np.int64) // LEAF_SIZE)

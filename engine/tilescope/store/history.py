@@ -1,0 +1,196 @@
+"""Edits, and the way back and forth through them.
+
+An edit is the range of rows it added, the rows it removed and the values it changed. Nothing it
+replaced is overwritten, so undoing it marks rows and swaps values, however large it was. A new edit
+after an undo drops what could have been redone: its rows stay out of sight for good.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.store import changes
+from tilescope.store.catalogue import now
+from tilescope.store.fields import FIELDS, Field
+
+
+class Standing(IntEnum):
+    """Whether an edit holds."""
+
+    DONE = 0
+    UNDONE = 1
+    DROPPED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One undoable step.
+
+    Attributes
+    ----------
+    number
+        Counts up; never used again.
+    label, user, at
+        What was done, by whom, and when (ISO 8601, UTC).
+    added, removed, changed
+        Numbers of objects; an object with a new outline counts as removed and added.
+    standing
+        Whether it holds, can be redone, or was dropped when something else was done instead.
+    """
+
+    number: int
+    label: str
+    user: str
+    at: str
+    added: int
+    removed: int
+    changed: int
+    standing: Standing
+
+
+class Step:
+    """An edit under way."""
+
+    def __init__(self, db: sqlite3.Connection, number: int) -> None:
+        self._db = db
+        self.number = number
+        self.added = self.removed = self.changed = 0
+        self.first_row: int | None = None
+        self.last_row: int | None = None
+
+    def add(self, first_row: int, last_row: int, count: int) -> None:
+        """Note that ``count`` objects were added in a range of rows after all others."""
+        self.first_row = first_row if self.first_row is None else self.first_row
+        self.last_row = last_row
+        self.added += count
+
+    def remove_touched(self) -> None:
+        """Remove the objects of the touched set, and note which."""
+        for rows in changes.touched_chunks(self._db):
+            self._note("gone", rows, None)
+            self.removed += len(rows)
+        changes.remove(self._db, self.number)
+
+    def change(self, field: Field, places: NDArray[np.int64], values: Sequence[Any]) -> None:
+        """Change values of a field, and note those that were there before."""
+        before = field.read(self._db, places)
+        self._note(field.name, places, field.pack(before))
+        field.write(self._db, places, values)
+
+    def _note(self, field: str, places: NDArray[np.int64], other: bytes | None) -> None:
+        self._db.execute(
+            "INSERT INTO delta (edit, field, places, other) VALUES (?, ?, ?, ?)",
+            (self.number, field, changes.pack_numbers(places), other),
+        )
+
+
+_COLUMNS = "edit, label, user, at, added, removed, changed, standing"
+
+
+class History:
+    """The edits of an open database; used inside the caller's transactions."""
+
+    def __init__(self, db: sqlite3.Connection, user: str) -> None:
+        self._db = db
+        self._user = user
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[Step]:
+        """Give a new edit to fill; what could have been redone is dropped.
+
+        A step that changes nothing leaves no trace.
+        """
+        number = 1 + self._db.execute("SELECT coalesce(max(edit), 0) FROM edit").fetchone()[0]
+        step = Step(self._db, number)
+        yield step
+        if not (step.added or step.removed or step.changed):
+            return
+        dropped = self._db.execute(
+            "UPDATE edit SET standing = ? WHERE standing = ?", (Standing.DROPPED, Standing.UNDONE)
+        )
+        if dropped.rowcount:
+            self.note("drop", number)
+        self._db.execute(
+            "INSERT INTO edit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *(number, label, self._user, now(), step.first_row, step.last_row),
+                *(step.added, step.removed, step.changed, Standing.DONE),
+            ],
+        )
+        self.note("do", number)
+
+    def note(self, action: str, edit: int | None = None) -> None:
+        """Append to the journal."""
+        self._db.execute(
+            "INSERT INTO journal (at, user, action, edit) VALUES (?, ?, ?, ?)",
+            (now(), self._user, action, edit),
+        )
+
+    def edits(self, limit: int) -> list[Edit]:
+        """Return the newest edits, newest first."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM edit ORDER BY edit DESC LIMIT ?",  # noqa: S608
+            (limit,),
+        )
+        return [_edit(row) for row in rows]
+
+    def undo(self) -> Edit | None:
+        """Take the newest edit that holds back; None when there is none."""
+        return self._turn("undo", Standing.DONE, Standing.UNDONE, "DESC")
+
+    def redo(self) -> Edit | None:
+        """Do again what was undone last; None when there is nothing."""
+        return self._turn("redo", Standing.UNDONE, Standing.DONE, "ASC")
+
+    def _turn(self, action: str, old: Standing, new: Standing, order: str) -> Edit | None:
+        row = self._db.execute(
+            f"SELECT edit, first, last FROM edit WHERE standing = ? "  # noqa: S608
+            f"ORDER BY edit {order} LIMIT 1",
+            (old,),
+        ).fetchone()
+        if row is None:
+            return None
+        number, first, last = row
+        self._swap(number, is_undo=new is Standing.UNDONE)
+        if first is not None:
+            changes.touch_where(self._db, "row BETWEEN ? AND ?", (first, last))
+            self._mark(number, gone=new is Standing.UNDONE)
+        self._db.execute("UPDATE edit SET standing = ? WHERE edit = ?", (new, number))
+        self.note(action, number)
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM edit WHERE edit = ?", (number,))  # noqa: S608
+        return _edit(found.fetchone())
+
+    def _swap(self, number: int, *, is_undo: bool) -> None:
+        deltas = self._db.execute("SELECT delta FROM delta WHERE edit = ?", (number,)).fetchall()
+        for (delta,) in deltas:  # one at a time: together they may be large
+            name, packed, other = self._db.execute(
+                "SELECT field, places, other FROM delta WHERE delta = ?", (delta,)
+            ).fetchone()
+            places = changes.unpack_numbers(packed)
+            if name == "gone":
+                changes.touch(self._db, places.tolist())
+                self._mark(number, gone=not is_undo)
+                continue
+            field = FIELDS[name]
+            current = field.pack(field.read(self._db, places))
+            field.write(self._db, places, field.unpack(other))
+            self._db.execute("UPDATE delta SET other = ? WHERE delta = ?", (current, delta))
+
+    def _mark(self, number: int, *, gone: bool) -> None:
+        if gone:
+            changes.remove(self._db, number)
+        else:
+            changes.restore(self._db)
+
+
+def _edit(row: Sequence[Any]) -> Edit:
+    number, label, user, at, added, removed, changed, standing = row
+    return Edit(number, label, user, at, added, removed, changed, Standing(standing))
