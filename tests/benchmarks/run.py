@@ -17,7 +17,7 @@ from pathlib import Path
 from report import Report, Settings
 
 #: Module of every benchmark; it has ``run(settings, report)``.
-BENCHMARKS = {"store": "store", "tiles": "tiles", "zarr": "zarr_tiles"}
+BENCHMARKS = {"compose": "composition", "store": "store", "tiles": "tiles", "zarr": "zarr_tiles"}
 
 
 def main(arguments: Sequence[str]) -> int:

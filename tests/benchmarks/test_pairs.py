@@ -195,6 +195,8 @@ def test_a_peer_in_its_own_process_times_itself(pairs: ModuleType, tmp_path: Pat
             "jp2k_vs_openslide regions_vs_openslide tiles_vs_pyfast open_ms",
         ),
         ("zarr", "zarr_vs_zarr_python zarr_vs_tensorstore zarr_vs_floor sharded_vs_zarr_python"),
+        ("compose", "uint8_all_vs_numpy uint16_all_vs_numpy float32_all_vs_numpy"),
+        ("store", "insert_vs_tiatoolbox viewport_ms_p95 open_ms"),
     ],
 )
 def test_a_benchmark_runs_and_has_its_keys(name: str, keys: str, tmp_path: Path) -> None:
