@@ -147,7 +147,7 @@ class PluginBroken(TilescopeError):
 
 
 class BudgetTooSmall(TilescopeError):
-    """The memory cap cannot hold even one tile of the model.
+    """The memory cap cannot hold even one tile of what is to be done.
 
     Attributes
     ----------
@@ -157,10 +157,12 @@ class BudgetTooSmall(TilescopeError):
         The cap that was given.
     """
 
-    def __init__(self, needed_bytes: int, available_bytes: int) -> None:
+    def __init__(
+        self, needed_bytes: int, available_bytes: int, purpose: str = "this model"
+    ) -> None:
         needed_mib = -(-needed_bytes // 2**20)
         super().__init__(
-            f"a memory cap of {available_bytes // 2**20} MiB is too small for this model: "
+            f"a memory cap of {available_bytes // 2**20} MiB is too small for {purpose}: "
             f"it needs at least {needed_mib} MiB (--memory {needed_mib}MiB)"
         )
         self.needed_bytes = needed_bytes

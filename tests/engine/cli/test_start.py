@@ -51,7 +51,7 @@ def test_the_version(process: Process) -> None:
 
 def test_every_command_is_in_the_help(tilescope: Tilescope) -> None:
     text = tilescope("--help").stdout
-    for name in ("demo", "info", "thumbnail", "run", "models", "plugins", "doctor"):
+    for name in ("demo", "info", "thumbnail", "convert", "run", "models", "plugins", "doctor"):
         assert name in text
     text = tilescope("models", "--help").stdout
     for name in ("list", "show", "test", "probe"):
