@@ -221,9 +221,11 @@ def _cost(pixels: Pixels) -> int:
 
 def _shareable(pixels: Pixels) -> Pixels:
     """Return the array read-only and alone in its memory, so that nbytes is what it costs."""
-    base = pixels.base
-    # A reader may leave some bytes before a tile, to place it in memory.
-    is_alone = base is None or (base.base is None and base.nbytes <= pixels.nbytes + 64)
+    base: object = pixels.base
+    is_alone = base is None
+    if isinstance(base, np.ndarray) and base.base is None:
+        # A reader may leave some bytes before a tile, to place it in memory.
+        is_alone = base.nbytes <= pixels.nbytes + 64
     owned = pixels if is_alone else np.array(pixels, order="C")
     owned.flags.writeable = False
     return owned

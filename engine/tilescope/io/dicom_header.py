@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tilescope.errors import UnsupportedFormat
-from tilescope.io.faults import foreign_errors
+from tilescope.errors import SlideError, UnsupportedFormat
+from tilescope.io.faults import Contradiction, foreign_errors
 from tilescope.io.sniff import head_of, is_dicom
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def read_instance(path: Path) -> Instance:
     UnsupportedFormat, CorruptSlide
         When it is no whole-slide image, cannot be read, or contradicts itself.
     """
-    with foreign_errors(path, "reading the DICOM header"), warnings.catch_warnings():
+    with foreign_errors(path, "reading the DICOM header", Contradiction), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         header = _read_header(path)
         if str(header.get("SOPClassUID", "")) != _WHOLE_SLIDE:
@@ -175,7 +175,7 @@ def _readable(paths: list[Path]) -> list[Instance]:
         try:
             if path.is_file() and is_dicom(head_of(path, _PREAMBLE_BYTES)):
                 found.append(read_instance(path))
-        except (UnsupportedFormat, OSError):
+        except (SlideError, OSError):
             continue
     return found
 
@@ -201,7 +201,7 @@ def _check(path: Path, header: Any) -> None:  # noqa: ANN401
     tile = [int(header.Columns), int(header.Rows)]
     size = [int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows)]
     if min(*tile, *size) <= 0:
-        raise UnsupportedFormat(path, f"an image of {size} pixels in tiles of {tile}")
+        raise Contradiction(path, f"an image of {size} pixels in tiles of {tile}")
     sample_bytes = 1 if int(header.BitsStored) <= 8 else 2
     tile_bytes = math.prod(tile) * int(header.SamplesPerPixel) * sample_bytes
     if tile_bytes > _LARGEST_TILE_BYTES:
@@ -215,4 +215,4 @@ def _check(path: Path, header: Any) -> None:  # noqa: ANN401
         raise UnsupportedFormat(path, f"{tiles} tiles in {depths * paths} planes are too many")
     frames = int(header.get("NumberOfFrames") or 1)
     if frames * _LEAST_FRAME_BYTES > path.stat().st_size:
-        raise UnsupportedFormat(path, f"{frames} frames do not fit into the file")
+        raise Contradiction(path, f"{frames} frames do not fit into the file")

@@ -20,7 +20,7 @@ from tilescope.domain.tiles import tile_rect
 from tilescope.errors import TileReadError, UnsupportedFormat
 from tilescope.io.dicom_header import Instance, slide_instances, srgb_of_lab
 from tilescope.io.extras import extra
-from tilescope.io.faults import collected_log, foreign_errors
+from tilescope.io.faults import Contradiction, collected_log, foreign_errors, one_line
 from tilescope.io.identity import files_id
 from tilescope.io.image_header import check_declared_size
 from tilescope.io.levels import make_levels
@@ -76,10 +76,12 @@ class DicomSource(Closing):
                 path
             )  # by its smaller part: importing it all takes a second
             import wsidicom
+        from wsidicom.errors import WsiDicomNotFoundError, WsiDicomNotSupportedError
         from wsidicom.file import WsiDicomFileSource
 
+        # damaged files are not left to OpenSlide, which crashes on some
         with (
-            foreign_errors(path, "opening with wsidicom"),
+            foreign_errors(path, "opening with wsidicom", Contradiction),
             collected_log("wsidicom"),
             collected_log("pydicom"),
             warnings.catch_warnings(),
@@ -97,6 +99,9 @@ class DicomSource(Closing):
                     slide = wsidicom.WsiDicom(files, settings=settings)
                     grid = _Grid.of(path, slide, files)
                     return cls(_describe(path, instances, grid), slide, grid)
+                except (WsiDicomNotFoundError, WsiDicomNotSupportedError) as error:
+                    files.close()
+                    raise UnsupportedFormat(path, one_line(error)) from error
                 except BaseException:
                     files.close()
                     raise

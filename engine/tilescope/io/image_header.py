@@ -22,7 +22,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Kind, width, height and samples per pixel (at most) as declared."""
+    """Kind, width and height as declared, and the bytes that a pixel takes while it is decoded."""
 
     kind: str
     width: int
@@ -110,7 +110,8 @@ def _codestream(data: bytes) -> ImageHeader | None:
     components = struct.unpack_from(">H", data, 40)[0]
     depth = (data[42] & 0x7F) + 1
     bytes_per_sample = 1 if depth <= 8 else 2 if depth <= 16 else 4
-    return ImageHeader("jpeg2000", x1 - x0, y1 - y0, components * bytes_per_sample)
+    # decoded to numbers of 32 bits, which are packed then
+    return ImageHeader("jpeg2000", x1 - x0, y1 - y0, components * (4 + bytes_per_sample))
 
 
 def _jp2(data: bytes) -> ImageHeader | None:

@@ -32,6 +32,14 @@ Pixels = NDArray[Any]
 #: A decoded image may take this much.
 LARGEST_IMAGE_BYTES = 512 << 20
 
+#: Deflate packs 1032 bytes into one, a byte has at most eight pixels of PNG, and JPEG is less
+#: dense than that. Blank JPEG 2000 may be denser, pictures of something are not.
+_MOST_PIXELS_PER_BYTE = 8 * 1032
+
+#: Below this the file may be as short as it likes; blank WebP needs next to nothing.
+_ALWAYS_DECODED_PX = 1 << 20
+_ANY_DENSITY = frozenset({"webp"})
+
 _TILE = Size(512, 512)
 
 _JPEG_PREAMBLE_BYTES = 1 << 16
@@ -63,7 +71,7 @@ class ImageSource(Closing):
         header = read_header(data)
         if header is None:
             raise UnsupportedFormat(path, "not a PNG, JPEG, WebP, BMP or JPEG 2000 image")
-        _check_size(path, header)
+        _check_size(path, header, size_bytes)
         with foreign_errors(path, f"decoding the {header.kind} image"):
             decoded = _decode(header.kind, data)
             if header.kind == "jpeg" and decoded.shape[2:] == (4,):
@@ -107,13 +115,17 @@ class ImageSource(Closing):
         self._pixels = np.empty((0, 0, len(self._info.bands)), self._info.dtype)
 
 
-def _check_size(path: Path, header: ImageHeader) -> None:
+def _check_size(path: Path, header: ImageHeader, size_bytes: int) -> None:
     if header.width <= 0 or header.height <= 0:
         raise CorruptSlide(path, f"a {header.kind} image of {header.width} x {header.height}")
     needed = header.width * header.height * header.bytes_per_pixel
     if needed > LARGEST_IMAGE_BYTES:
         pixels = f"{header.width} x {header.height} pixels take {needed >> 20} MiB"
         raise UnsupportedFormat(path, _too_large(pixels))
+    held = max(_ALWAYS_DECODED_PX, size_bytes * _MOST_PIXELS_PER_BYTE)
+    if header.width * header.height > held and header.kind not in _ANY_DENSITY:
+        sides = f"{header.width} x {header.height}"
+        raise CorruptSlide(path, f"{size_bytes} bytes are too few for {sides} {header.kind} pixels")
 
 
 def _too_large(what: str) -> str:

@@ -22,6 +22,7 @@ from tilescope.io.faults import foreign_errors
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
 from tilescope.io.source import check_plane
+from tilescope.io.tiff_directories import check_directories
 from tilescope.io.tiff_metadata import number, plausible
 from tilescope.runtime.closing import Closing
 
@@ -60,11 +61,12 @@ class OpenSlideSource(Closing):
         UnsupportedFormat
             When OpenSlide does not know the content.
         CorruptSlide
-            When it knows the format and cannot open the file.
+            When it knows the format and cannot open the file, or a TIFF claims the impossible.
         """
         with foreign_errors(path, "opening with OpenSlide"):
             from openslide import lowlevel
 
+            check_directories(path)
             if lowlevel.detect_vendor(str(path)) is None:
                 raise UnsupportedFormat(path, "not a format that OpenSlide knows")
             handle = _Handle(path)

@@ -133,9 +133,12 @@ def _load(path: Path) -> pypdfium2.PdfDocument:
         import pypdfium2
     from pypdfium2 import raw
 
+    # PDFium itself leaves a file that it cannot read open
+    file = path.open("rb")
     try:
-        return pypdfium2.PdfDocument(path)
+        return pypdfium2.PdfDocument(file, autoclose=True)
     except pypdfium2.PdfiumError as error:
+        file.close()
         if getattr(error, "err_code", None) == raw.FPDF_ERR_PASSWORD:
             reason = "the PDF needs a password; save a copy without one"
             raise UnsupportedFormat(path, reason) from error
@@ -207,7 +210,7 @@ def _draw(page: Any, size: Size, rect: Rect, patience: float) -> Pixels:  # noqa
             late = state == raw.FPDF_RENDER_TOBECONTINUED
             msg = f"took more than {patience:g} s" if late else "PDFium gave up"
             raise ValueError(msg)
-        return np.ascontiguousarray(bitmap.to_numpy())
+        return np.array(bitmap.to_numpy(), order="C")
     finally:
         bitmap.close()
 

@@ -116,8 +116,7 @@ class PageGrid:
     @property
     def segment_bytes(self) -> int:
         """Bytes of a decoded segment, at most."""
-        height = min(self.segment.height, max(self.size.height, 1))
-        return self.segment.width * height * self.samples * self.model.stored.itemsize
+        return self.segment.area * self.samples * self.model.stored.itemsize
 
     def absent_rows(self, page: Page, rect: Rect) -> Iterator[slice]:
         """Yield the rows of a tile, counted from its top, whose strips the file leaves out."""
@@ -169,17 +168,25 @@ def page_grid(page: tifffile.TiffPage, model: SampleModel) -> PageGrid:
     Raises
     ------
     SamplesError
-        When a segment is larger than what is decoded at once.
+        When pages have depth, or an NDPI page cannot be cut.
+    DamagedError
+        When the file does not say whether samples lie together.
     """
     size = Size(page.imagewidth, page.imagelength)
     if page.imagedepth != 1 or page.tiledepth != 1:
         msg = "pages with depth are not supported"
         raise SamplesError(msg)
+    if model.samples > 1 and page.planarconfig not in {1, 2}:
+        msg = f"PlanarConfiguration is {str(page.planarconfig)[:20]}, neither 1 nor 2"
+        raise DamagedError(msg)
     separate = model.samples if page.planarconfig == 2 else 1
     samples = 1 if separate > 1 else model.samples
     tiled = page.tilewidth > 0 and page.tilelength > 0
+    # tiles are decoded whole, strips end where the page does
     segment = (
-        Size(page.tilewidth, page.tilelength) if tiled else Size(size.width, page.rowsperstrip)
+        Size(page.tilewidth, page.tilelength)
+        if tiled
+        else Size(size.width, min(page.rowsperstrip, size.height))
     )
     row_bytes = None if tiled else _raw_row_bytes(page, size.width * samples)
     tile = segment if page.jpegheader is None else interval_tile(page)

@@ -88,9 +88,18 @@ class TiffSource(Closing):
         with foreign_errors(self._info.path, where, TileReadError):
             stored = self._levels[level]
             if stored.orientation is None:
-                return self._plane_pixels(stored, plane, rect)
+                return self._checked(self._plane_pixels(stored, plane, rect), rect)
             turned = stored.orientation.stored_rect(rect, self._info.levels[level].size)
-            return stored.orientation.upright(self._across_tiles(stored, plane, turned))
+            upright = stored.orientation.upright(self._across_tiles(stored, plane, turned))
+            return self._checked(upright, rect)
+
+    def _checked(self, tile: Pixels, rect: Rect) -> Pixels:
+        """Return a tile that is what the slide promises; what decoders return is up to the file."""
+        promised = (rect.height, rect.width, len(self._info.bands))
+        if tile.shape != promised or tile.dtype != self._info.dtype:
+            msg = f"decoded to shape {tile.shape} and type {tile.dtype}"
+            raise ValueError(msg)
+        return tile
 
     def close(self) -> None:
         """Give back the file; twice is fine."""

@@ -18,6 +18,7 @@ from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
 from tilescope.io.ndpi_tiles import has_wide_offsets
 from tilescope.io.tiff_description import read_metadata
+from tilescope.io.tiff_directories import check_directories
 from tilescope.io.tiff_layout import (
     Page,
     PageGrid,
@@ -147,6 +148,8 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     import tifffile
 
     wide = has_wide_offsets(path)
+    if wide or path.suffix.lower() == ".ndpi":
+        check_directories(path)
     if wide == (path.suffix.lower() == ".ndpi"):
         with tifffile.TiffFile(path) as tif:
             yield tif

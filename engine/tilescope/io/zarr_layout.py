@@ -35,7 +35,13 @@ _LARGEST_TILE_BYTES = 256 << 20
 _MOST_CHUNKS_PER_TILE = 4096
 _MOST_CHUNKS_PER_SIDE = 16
 
+#: The coarsest level is read once to make overviews of it.
+_MOST_CHUNKS_WITHOUT_OVERVIEW = 1 << 20
+
 _MOST_LEVELS = 64
+
+#: One axis may be reduced more than the other, but not without end.
+_MOST_UNEVEN = 64
 _SMALL_TILE_PX = 256
 _RGB_COLOURS = ("FF0000", "00FF00", "0000FF")
 
@@ -174,6 +180,7 @@ def _bare_array(place: Place, node: Node) -> tuple[SlideInfo, ZarrImage]:
         axes = "yxc"
     image = ZarrImage(axes, (_pixel_array(place, "", node, axes),))
     _check_arrays(place.path, image)
+    _check_pyramid(place.path, image)
     return _info(place, image, _Found({}, None, {})), image
 
 
@@ -188,6 +195,7 @@ def _multiscale(
     _check_arrays(place.path, ZarrImage(axes, tuple(arrays)))
     order = sorted(range(len(arrays)), key=lambda i: -math.prod(arrays[i].shape))
     image = ZarrImage(axes, tuple(arrays[i] for i in order))
+    _check_pyramid(place.path, image)
     scales = {**found.scales, "finest": datasets[order[0]]}
     return _info(place, image, _Found(scales, found.omero, found.properties)), image
 
@@ -273,6 +281,36 @@ def _check_tile(path: str, image: ZarrImage, array: PixelArray) -> None:
         raise UnsupportedFormat(path, reason)
 
 
+def _check_pyramid(path: str, image: ZarrImage) -> None:
+    """Refuse levels that cannot be the same picture, and ones that could never be looked at."""
+    sizes = [_size(image.axes, array) for array in image.arrays]
+    finest = sizes[0]
+    for size in sizes[1:]:
+        # sides are rounded up or down: a side of one pixel may stand for nearly two
+        across, down = finest.width / size.width, finest.height / size.height
+        uneven = max(across, down) / 2 > _MOST_UNEVEN * min(across, down)
+        if size.width > finest.width or size.height > finest.height or uneven:
+            shapes = " and ".join(f"{v.width} x {v.height}" for v in (finest, size))
+            raise CorruptSlide(path, f"levels of {shapes} pixels contradict each other")
+    coarsest = image.arrays[-1]
+    chunks = math.prod(
+        -(-length // chunk)
+        for axis, length, chunk in zip(image.axes, coarsest.shape, coarsest.chunks, strict=True)
+        if axis in "cyx"
+    )
+    if chunks > _MOST_CHUNKS_WITHOUT_OVERVIEW:
+        size = sizes[-1]
+        reason = (
+            f"{size.width} x {size.height} pixels in {chunks} chunks and no smaller level: "
+            "the size is damaged, or the file needs a pyramid"
+        )
+        raise UnsupportedFormat(path, reason)
+
+
+def _size(axes: str, array: PixelArray) -> Size:
+    return Size(array.shape[axes.index("x")], array.shape[axes.index("y")])
+
+
 def _tile(axes: str, array: PixelArray) -> Size:
     """Return the chunk, several of them when it is small."""
     sides = []
@@ -284,8 +322,7 @@ def _tile(axes: str, array: PixelArray) -> Size:
 
 def _info(place: Place, image: ZarrImage, found: _Found) -> SlideInfo:
     scales = found.scales
-    x, y = image.axes.index("x"), image.axes.index("y")
-    sizes = [Size(a.shape[x], a.shape[y]) for a in image.arrays]
+    sizes = [_size(image.axes, array) for array in image.arrays]
     dtype = str(tile_dtype(np.dtype(image.arrays[0].dtype)))
     channels = channels_of(found.omero, image.length("c"))
     bands = _bands(image, channels)

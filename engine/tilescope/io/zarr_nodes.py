@@ -189,7 +189,8 @@ def _layout_v3(document: Mapping[str, Any]) -> ChunkLayout | None:
         return None
     dtype = np.dtype(document["data_type"])
     if dtype.itemsize > 1:
-        dtype = dtype.newbyteorder(_BYTE_ORDERS[codecs[0]["configuration"]["endian"]])
+        # made from text, the machine's own order is called so; what reads buffers relies on it
+        dtype = np.dtype(_BYTE_ORDERS[codecs[0]["configuration"]["endian"]] + dtype.str[1:])
     prefix, separator = _key_encoding(document["chunk_key_encoding"])
     fill = _fill(document["fill_value"], dtype)
     shape = _lengths(document["shape"])

@@ -7,7 +7,7 @@ import pytest
 from tests.engine.io.dicom_files import item, tiles_of, write_dicom
 
 from tilescope.domain.geometry import Rect, Size
-from tilescope.errors import SlideError, TileReadError, UnsupportedFormat
+from tilescope.errors import CorruptSlide, SlideError, TileReadError, UnsupportedFormat
 from tilescope.io.cache import TileCache
 from tilescope.io.dicom_header import srgb_of_lab
 from tilescope.io.dicom_source import DicomSource
@@ -241,3 +241,14 @@ def test_without_wsidicom_openslide_reads_it_and_the_remedy_is_named(shared_data
         assert slide.info.reader == "openslide"
     reasons = {d.reader: d.reason for d in opened.declined}
     assert reasons["dicom"] == "reading it needs wsidicom: pip install 'tilescope[dicom]'"
+
+
+@pytest.mark.parametrize(
+    "values", [{"SharedFunctionalGroupsSequence": []}, {"NumberOfFrames": 10**8}]
+)
+def test_damage_is_not_left_to_openslide(tmp_path, values):
+    path = tmp_path / "a.dcm"
+    write_full(path, picture(), **values)
+    with pytest.raises(CorruptSlide) as caught:
+        open_slide(path)
+    assert "openslide" not in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tilescope.domain.geometry import Rect
-from tilescope.errors import SlideError, UnsupportedFormat
+from tilescope.errors import CorruptSlide, SlideError, UnsupportedFormat
 from tilescope.io.bmp import decode_bmp
 from tilescope.io.image_chunks import icc_profile, image_orientation
 from tilescope.io.image_header import check_declared_size, read_header
@@ -199,3 +199,26 @@ def test_a_profile_that_inflates_without_end_is_ignored():
     chunk = b"name\0\0" + stream
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(chunk)) + b"iCCP" + chunk + b"\0" * 4
     assert icc_profile("png", data) is None
+
+
+def jpeg2000_of_size(width, height):
+    data = bytearray(imagecodecs.jpeg2k_encode(np.zeros((8, 8, 3), np.uint16), codecformat="j2k"))
+    data[8:16] = data[24:32] = struct.pack(">II", width, height)
+    return bytes(data)
+
+
+def test_what_jpeg2000_takes_while_it_is_decoded_is_bounded(tmp_path):
+    with pytest.raises(UnsupportedFormat, match="take 720 MiB"):
+        opened(tmp_path, jpeg2000_of_size(524_384, 80))
+
+
+@pytest.mark.parametrize("data", [png_of_size(8000, 8000), jpeg2000_of_size(5000, 4000)])
+def test_a_file_too_short_for_its_pixels_is_not_decoded(tmp_path, data):
+    with pytest.raises(CorruptSlide, match="bytes are too few"):
+        opened(tmp_path, data)
+
+
+def test_the_densest_png_opens(tmp_path):
+    pixels = np.zeros((3000, 3000), np.uint8)
+    with opened(tmp_path, imagecodecs.png_encode(pixels, level=9)) as source:
+        assert source.info.size.area == 9_000_000

@@ -1,7 +1,10 @@
 """OpenSlide against our own TIFF reader, and what happens to its handle on errors."""
 
+import struct
+
 import numpy as np
 import pytest
+import tifffile
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import CorruptSlide, TileReadError, UnsupportedFormat
@@ -9,6 +12,7 @@ from tilescope.io.cache import TileCache
 from tilescope.io.openslide_source import OpenSlideSource
 from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
+from tilescope.io.tiff_directories import check_directories
 from tilescope.io.tiff_source import TiffSource
 from tilescope.testing.synthetic import write_repeated_slide
 
@@ -115,3 +119,70 @@ def test_what_it_does_not_know(tmp_path):
 def test_a_recognised_file_that_cannot_be_opened(shared_data):
     with pytest.raises((CorruptSlide, UnsupportedFormat), match="52479"):
         OpenSlideSource.open(shared_data / "slides" / "unopenable.tiff")
+
+
+def ndpi_of(path, *, length=8, **values):
+    """Write a page of JPEG without tiles, as Hamamatsu does."""
+    options = {"compression": "jpeg", "photometric": "rgb", "metadata": None}
+    extra = [(65420, "H", 1, 1, True)]
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(np.zeros((length, 256, 3), np.uint8), extratags=extra, **options)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        for name, value in values.items():
+            tif.pages[0].tags[name].overwrite(value, dtype="I")
+    return path
+
+
+def test_a_page_longer_than_its_file_is_not_shown_to_openslide(tmp_path):
+    path = ndpi_of(tmp_path / "long.tif", ImageLength=2**31 - 1)
+    with pytest.raises(CorruptSlide, match=r"too few for 256 x 2147483647"):
+        OpenSlideSource.open(path)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_a_tag_longer_than_its_file_is_not_shown_to_openslide(
+    tmp_path, texture, bigtiff, byteorder
+):
+    path = tmp_path / "tags.tif"
+    options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
+        writer.write(texture, **options)
+        writer.write(texture[:256, :256], **options)
+    check_directories(path)
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages[1].tags["TileOffsets"].offset
+    with path.open("r+b") as file:
+        file.seek(entry + 4)
+        file.write(struct.pack(byteorder + ("Q" if bigtiff else "I"), 2**31))
+    with pytest.raises(CorruptSlide, match="tag 324 claims"):
+        OpenSlideSource.open(path)
+
+
+def test_directories_in_a_ring_are_read_once(tmp_path, texture):
+    path = tmp_path / "ring.tif"
+    tifffile.imwrite(path, texture, tile=(256, 256), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        start, tags = tif.pages[0].offset, len(tif.pages[0].tags)
+    with path.open("r+b") as file:
+        file.seek(start + 2 + 12 * tags)
+        file.write(struct.pack("<I", start))
+    check_directories(path)
+
+
+def test_a_page_that_lists_too_few_tiles_is_not_shown_to_openslide(tmp_path, texture):
+    path = tmp_path / "few.tif"
+    tifffile.imwrite(path, texture, tile=(256, 256), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[0].tags["ImageWidth"].overwrite(2**23, dtype="I")
+    with pytest.raises(CorruptSlide, match="needs 65536 tiles and lists 4"):
+        OpenSlideSource.open(path)
+
+
+def test_restart_intervals_outside_the_file(tmp_path):
+    path = tmp_path / "intervals.tif"
+    extra = [(65420, "H", 1, 1, True), (65426, "I", 2, (2**31, 2**31), True)]
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    tifffile.imwrite(path, pixels, photometric="rgb", extratags=extra, metadata=None)
+    with pytest.raises(CorruptSlide, match="restart intervals from byte 2147483648"):
+        check_directories(path)

@@ -219,3 +219,11 @@ def test_pictures_on_a_page_are_drawn(tmp_path):
     with open_slide(f"{path}#dpi=72") as slide:
         middles = whole(slide)[5::10, 5::10].astype(int)
     assert np.abs(middles - pixels).max() <= 2
+
+
+def test_a_pdf_without_pages_is_given_back(tmp_path):
+    # the guard against files left open watches, too
+    path = tmp_path / "none.pdf"
+    path.write_bytes(pdf(pages=0))
+    with pytest.raises(CorruptSlide, match="damaged PDF"):
+        PdfSource.open(path)

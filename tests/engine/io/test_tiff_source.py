@@ -394,3 +394,41 @@ def test_an_image_spread_over_files_is_refused(tmp_path):
         tifffile.imwrite(name, pixels, description=xml, metadata=None, photometric="minisblack")
     with pytest.raises(UnsupportedFormat, match="several files"):
         TiffSource.open(names[0])
+
+
+@pytest.mark.parametrize("value", [0, 3, 65535])
+def test_samples_that_lie_neither_together_nor_apart(path, value):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    written(path, pixels, tile=(32, 32), photometric="rgb", compression="zlib").close()
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[0].tags["PlanarConfiguration"].overwrite(value)
+    with pytest.raises(CorruptSlide, match=f"PlanarConfiguration is {value}"):
+        TiffSource.open(path)
+
+
+@pytest.mark.parametrize("length", [1 << 22, 2**32 - 16])
+def test_tiles_longer_than_the_page_are_bounded_too(path, length):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    written(path, pixels, tile=(32, 32), photometric="rgb", compression="zlib").close()
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        tif.pages[0].tags["TileLength"].overwrite(length, dtype="I")
+    with pytest.raises(UnsupportedFormat, match="more than 256 MiB"):
+        TiffSource.open(path)
+
+
+def test_a_tile_that_decodes_to_fewer_samples_is_refused(path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    options = {"tile": (64, 64), "compression": "jpeg2000"}
+    written(path, pixels, photometric="rgb", **options).close()
+    grey = tifffile.imread(path)[..., 0].copy()
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        import imagecodecs
+
+        data = bytes(imagecodecs.jpeg2k_encode(grey, level=0, codecformat="j2k"))
+        tif.pages[0].tags["TileByteCounts"].overwrite([len(data)])
+        offset = tif.pages[0].dataoffsets[0]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+    with TiffSource.open(path) as source, pytest.raises(TileReadError):
+        source.read_tile(0, 0, 0)

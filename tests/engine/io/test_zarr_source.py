@@ -159,3 +159,36 @@ def test_broken_json(tmp_path):
     (tmp_path / "zarr.json").write_text("{")
     with pytest.raises(CorruptSlide):
         ZarrSource.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(2**31, 48), (80, 96)],
+        [(2**31, 96), (40, 48)],
+        [(1000, 100), (50, 120)],
+    ],
+)
+def test_levels_that_cannot_be_one_picture(tmp_path, shapes):
+    with pytest.raises(CorruptSlide, match="contradict each other"):
+        ZarrSource.open(levels_of(tmp_path / "a.zarr", shapes))
+
+
+@pytest.mark.parametrize("shapes", [[(3, 4000), (1, 32)], [(400, 4000), (400, 1000)]])
+def test_levels_may_be_thin_or_reduced_on_one_axis(tmp_path, shapes):
+    with ZarrSource.open(levels_of(tmp_path / "a.zarr", shapes)) as source:
+        assert len(source.info.levels) == 2
+
+
+def test_a_coarsest_level_of_too_many_chunks(tmp_path):
+    with pytest.raises(UnsupportedFormat, match="needs a pyramid"):
+        ZarrSource.open(levels_of(tmp_path / "a.zarr", [(2**26, 96)]))
+
+
+def levels_of(folder, shapes):
+    group = zarr.open_group(str(folder), mode="w")
+    for index, shape in enumerate(shapes):
+        group.create_array(str(index), shape=shape, chunks=(32, 32), dtype="uint8")
+    paths = [{"path": str(index)} for index in range(len(shapes))]
+    group.attrs["ome"] = metadata(["y", "x"], datasets=paths)
+    return folder

@@ -1,0 +1,143 @@
+"""What the directories of a TIFF claim, held against the file before a library believes it.
+
+OpenSlide takes memory for as many numbers as a tag or the size of a page calls for, and ends the
+whole process when there is none. TIFF 6.0, BigTIFF, and Hamamatsu's mixture of the two.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tilescope.errors import CorruptSlide
+from tilescope.io.ndpi_tiles import has_wide_offsets
+
+_MAGICS = {b"II*\0": ("<", False), b"MM\0*": (">", False),
+           b"II+\0": ("<", True), b"MM\0+": (">", True)}  # fmt: skip
+
+#: Bytes of the types 1 to 18; 14 and 15 are not in use.
+_TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
+
+_MOST_DIRECTORIES, _MOST_TAGS = 10_000, 4096
+
+_WIDTH, _LENGTH, _COMPRESSION = 256, 257, 259
+_TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
+_JPEG = 7
+
+#: Where the intervals of Hamamatsu's JPEG start; what lies before the first is read at once.
+_INTERVAL_STARTS, _LONG = 65426, 4
+
+#: Two bits for each block of 64 pixels are the least that baseline JPEG stores; four times that.
+_MOST_PIXELS_PER_BYTE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the numbers of a directory are laid out."""
+
+    first: int
+    count: str
+    entry: str
+    offset: str
+
+
+def check_directories(path: Path) -> None:
+    """Refuse a TIFF that claims more than its length allows; other files pass.
+
+    Raises
+    ------
+    CorruptSlide
+        When a tag holds more bytes than the file, a JPEG without tiles more pixels than fit, or a
+        page has fewer tiles than its size needs.
+    OSError
+        When the file cannot be read.
+    """
+    with path.open("rb") as file:
+        magic = _MAGICS.get(file.read(4))
+        if magic is None:
+            return
+        size_bytes = os.fstat(file.fileno()).st_size
+        form = _form(*magic, wide=has_wide_offsets(path))
+        for tags in _directories(file, form):
+            for code, (kind, count, _) in tags.items():
+                width = _TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 1
+                if count * width > size_bytes:
+                    reason = f"tag {code} claims {count * width} bytes of a file of {size_bytes}"
+                    raise CorruptSlide(path, reason)
+            _check_pixels(path, tags, size_bytes)
+            _check_intervals(path, file, tags.get(_INTERVAL_STARTS), size_bytes)
+
+
+def _check_pixels(path: Path, tags: dict[int, tuple[int, int, int]], size_bytes: int) -> None:
+    width, length, compression, across, down = (
+        tags.get(code, (0, 0, 0))[2]
+        for code in (_WIDTH, _LENGTH, _COMPRESSION, _TILE_WIDTH, _TILE_LENGTH)
+    )
+    if across and down:
+        needed = -(-width // across) * -(-length // down)
+        listed = tags.get(_TILE_OFFSETS, (0, 0, 0))[1]
+        if listed < needed:
+            raise CorruptSlide(path, f"the page needs {needed} tiles and lists {listed}")
+        return
+    if compression != _JPEG:
+        return
+    if width * length > _MOST_PIXELS_PER_BYTE * size_bytes:
+        reason = f"{size_bytes} bytes are too few for {width} x {length} pixels of JPEG"
+        raise CorruptSlide(path, reason)
+
+
+def _check_intervals(
+    path: Path, file: BinaryIO, starts: tuple[int, int, int] | None, size_bytes: int
+) -> None:
+    if starts is None or starts[0] != _LONG or starts[1] < 2:
+        return
+    file.seek(starts[2])
+    first = _number(file, "<I")
+    if first > size_bytes:
+        raise CorruptSlide(path, f"restart intervals from byte {first} of {size_bytes}")
+
+
+def _form(order: str, is_big: bool, *, wide: bool) -> _Form:
+    if is_big:
+        return _Form(8, order + "Q", order + "HHQ8s", order + "Q")
+    return _Form(4, order + "H", order + "HHI4s", order + ("Q" if wide else "I"))
+
+
+def _directories(file: BinaryIO, form: _Form) -> Iterator[dict[int, tuple[int, int, int]]]:
+    """Yield type, count and first value of the tags of each directory, until one is damaged."""
+    seen: set[int] = set()
+    file.seek(form.first)
+    offset = _number(file, form.offset)
+    while offset and offset not in seen and len(seen) < _MOST_DIRECTORIES:
+        seen.add(offset)
+        if offset >= 1 << 63:
+            return
+        file.seek(offset)
+        count = min(_number(file, form.count), _MOST_TAGS)
+        length = struct.calcsize(form.entry)
+        data = file.read(count * length)
+        if len(data) < count * length:
+            return
+        offset = _number(file, form.offset)
+        yield {
+            code: (kind, number, _value(form.entry[0], kind, value))
+            for code, kind, number, value in struct.iter_unpack(form.entry, data)
+        }
+
+
+def _value(order: str, kind: int, stored: bytes) -> int:
+    """Return the first whole number of what is stored in a tag itself."""
+    width = _TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0
+    if not 0 < width <= len(stored):
+        return 0
+    return int.from_bytes(stored[:width], "little" if order == "<" else "big")
+
+
+def _number(file: BinaryIO, form: str) -> int:
+    """Return the next number; zero, which ends everything, where the file ends."""
+    data = file.read(struct.calcsize(form))
+    return struct.unpack(form, data)[0] if len(data) == struct.calcsize(form) else 0
