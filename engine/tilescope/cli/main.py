@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ Memory = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, max=256, help="Threads of one inference. Default: all cores.")
 ]
+ProjectFile = Annotated[Path, typer.Argument(help="A project, e.g. STUDY.tilescope.")]
 OutDir = Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")]
 
 
@@ -67,12 +69,20 @@ def demo(
 
 
 @app.command()
-def info(slide: Slide, as_json: Json = False) -> None:
+def info(
+    slide: Slide,
+    um_per_px: Annotated[
+        float | None, typer.Option(help="Pixel size to use instead of the slide's.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Say what a slide is: size, levels, bands, pixel size and where it comes from."""
+    # Threads for linear algebra that nothing here does are a third of numpy's time to load.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tilescope.cli.slides import print_info
 
     with exit_codes():
-        print_info(slide, as_json=as_json)
+        print_info(slide, as_json=as_json, um_per_px=um_per_px)
 
 
 @app.command()
@@ -86,6 +96,42 @@ def thumbnail(
 
     with exit_codes():
         save_thumbnail(slide, out, max_side)
+
+
+@app.command()
+def convert(  # noqa: PLR0913, PLR0917 - one parameter per documented option
+    slide: Slide,
+    out: Annotated[Path, typer.Argument(help="The OME-Zarr folder to make, e.g. OUT.ome.zarr.")],
+    version: Annotated[str, typer.Option("--format", help="OME-Zarr version: 0.4 or 0.5.")] = "0.5",
+    tile: Annotated[int, typer.Option(help="Side of a chunk, pixels.")] = 512,
+    shard: Annotated[bool, typer.Option("--shard", help="Many chunks per file; 0.5 only.")] = False,
+    compressor: Annotated[
+        str, typer.Option(help="blosc, zstd or none; all keep the pixels as they are.")
+    ] = "blosc",
+    memory: Memory = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads at work. Default: all cores.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT, discard an unfinished conversion.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a slide as an OME-Zarr pyramid; an interrupted conversion continues."""
+    from tilescope.cli.convert import ConvertOptions, convert_slide
+
+    with exit_codes():
+        options = ConvertOptions(
+            version=version,
+            tile=tile,
+            shard=shard,
+            compressor=compressor,
+            memory=memory,
+            threads=threads,
+            overwrite=overwrite,
+            as_json=as_json,
+        )
+        raise typer.Exit(convert_slide(slide, out, options))
 
 
 @app.command()
@@ -111,6 +157,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     param: Annotated[
         list[str] | None, typer.Option("--param", help="A parameter of the model, NAME=VALUE.")
     ] = None,
+    project: Annotated[
+        Path | None, typer.Option(help="A project that takes the objects, too, e.g. S.tilescope.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a model over slides; an interrupted run continues where it stopped."""
@@ -126,9 +175,83 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
             overwrite=not resume,
             formats=formats,
             parameters=tuple(param or ()),
+            project=project,
             as_json=as_json,
         )
         raise typer.Exit(run_slides(model, slides, output, options))
+
+
+@app.command("import")
+def import_(
+    project: ProjectFile,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="GeoJSON, ASAP, ImageScope or NDPA XML, COCO, DICOM or OME-Zarr labels."
+        ),
+    ],
+    slide: Annotated[
+        str | None,
+        typer.Option(help="The slide the objects lie on. Default: the project's only one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add the objects of a file to a project, which is made when it is not there."""
+    from tilescope.cli.projects import import_file
+
+    with exit_codes():
+        import_file(project, file, slide, as_json=as_json)
+
+
+@app.command()
+def export(
+    project: ProjectFile,
+    out: Annotated[Path, typer.Option("-o", "--output", help="The file or folder to write.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="geojson, geojson.gz, asap, coco, coco-rle, csv, parquet, geoparquet, ome-zarr, "
+            "tiff-labels, dicom or spatialdata.",
+        ),
+    ],
+    slide: Annotated[
+        str | None, typer.Option(help="A slide of the project. Default: its only one.")
+    ] = None,
+    class_names: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Only objects of this class; several are possible."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the objects of a project into a file that other programs open."""
+    from tilescope.cli.projects import export_file
+    from tilescope.jobs.export_objects import ExportRequest
+
+    with exit_codes():
+        request = ExportRequest(project, form, out, slide, tuple(class_names or ()))
+        export_file(request, as_json=as_json)
+
+
+@app.command()
+def measure(
+    project: ProjectFile,
+    slide: Annotated[
+        str | None, typer.Option(help="A slide of the project. Default: its only one.")
+    ] = None,
+    level: Annotated[int, typer.Option(help="Level whose pixels are read, 0 is the finest.")] = 0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Measure objects that were measured before, too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure shape and pixel values of the objects of a project that lack them."""
+    from tilescope.cli.projects import measure as measure_project
+    from tilescope.jobs.measure_objects import MeasureRequest
+
+    with exit_codes():
+        request = MeasureRequest(project, slide, level, again)
+        raise typer.Exit(measure_project(request, as_json=as_json))
 
 
 @models_app.callback()

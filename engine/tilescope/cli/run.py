@@ -44,6 +44,7 @@ class RunOptions:
     overwrite: bool = False
     formats: str | None = None
     parameters: tuple[str, ...] = ()
+    project: Path | None = None
     as_json: bool = False
 
 
@@ -134,6 +135,7 @@ def _requests(
             parameters=parameters,
             formats=_formats(options.formats),
             overwrite=options.overwrite,
+            project=options.project,
         )
         for slide in slides
     ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tilescope import __version__
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
-from tilescope.errors import Cancelled, OutputError, PluginBroken
+from tilescope.errors import Cancelled, OutputError, PluginBroken, TilescopeError
 from tilescope.exchange.staging import output_errors, staged_file
 from tilescope.inference.pipeline import Arrays, Stages, StageSeconds, run_blocks
 from tilescope.inference.planner import Block
@@ -30,10 +30,12 @@ from tilescope.jobs.preparation import (
     Opened,
     Prepared,
     Remembered,
+    Settings,
     check_settings,
     identity_of,
     prepare,
 )
+from tilescope.jobs.project_results import ProjectResults
 from tilescope.jobs.report import RunReport, SecondsReport, Status, TileReport, head_sha256
 from tilescope.jobs.request import OnProgress, RunProgress, RunRequest, ignore_progress
 from tilescope.ops.contours import outlines
@@ -82,6 +84,8 @@ def run_model(
         When the request cannot be carried out; nothing is written then.
     RunMismatch
         When the folder holds a run of another model, slide or set of parameters.
+    ProjectError
+        When the project is busy or damaged, or cannot be written; nothing is written then.
     OutputError
         When the output folder cannot be made. A disk that fills up later ends the run with the
         status ``failed``; the same request resumes it when there is room.
@@ -100,6 +104,9 @@ def run_model(
         settings = check_settings(request, source)
         identity = identity_of(request, settings, source)
         earlier = _earlier(request, identity)
+        results = _results(request, settings)
+        if results is not None:
+            results.check(source)
         prepared = prepare(request, settings, opened, earlier, token, on_progress)
         token.raise_if_cancelled()
         with _create(request, identity) as ledger:
@@ -112,6 +119,13 @@ def run_model(
                 )
                 ledger.remember("decisions", decisions.as_dict())
             return _Run(request, opened, prepared, ledger, clock, token, on_progress).execute()
+
+
+def _results(request: RunRequest, settings: Settings) -> ProjectResults | None:
+    if request.project is None:
+        return None
+    model = request.model.spec.ref
+    return ProjectResults(request.project, request.slide, model, settings.region_l0)
 
 
 def _earlier(request: RunRequest, identity: dict[str, str]) -> Remembered | None:
@@ -162,8 +176,9 @@ class _Run:
             self._opened.session.close()
             memory.trim()
             self._settle_seams()
-            self._write_files()
-            report = self._report("failed" if self._ledger.counts().failed else "complete")
+            frame = self._frame()
+            self._write_files(frame)
+            report = self._completed(frame)
         except Cancelled:
             report = self._report("cancelled")
         except OutputError as exc:
@@ -250,9 +265,32 @@ class _Run:
         )
         ledger.settle([Item(0, o.tile, Kind.SEAM, o.class_index, o.score, o.ring) for o in settled])
 
-    def _write_files(self) -> None:
-        started = time.perf_counter()
-        frame = ResultFrame(
+    def _completed(self, frame: ResultFrame) -> RunReport:
+        if self._ledger.counts().failed:
+            return self._report("failed")
+        results = _results(self._request, self._prepared.settings)
+        if results is None:
+            return self._report("complete")
+        self._token.raise_if_cancelled()
+        self._on_progress(RunProgress(results.project.name))
+        try:
+            results.add(frame, self._prepared.settings.parameters, self._token)
+        except TilescopeError as exc:
+            return self._report("failed", f"{exc}; {self._way_out(results)}")
+        self._outputs["project"] = results.project
+        return self._report("complete")
+
+    def _way_out(self, results: ProjectResults) -> str:
+        """Return how the results get into the project later."""
+        way = f"the results are in {self._request.folder}: run the same command again"
+        file = self._outputs.get("geojson")
+        if file is None:
+            return way
+        slide = self._request.slide
+        return f"{way}, or: tilescope import {results.project} {file} --slide {slide}"
+
+    def _frame(self) -> ResultFrame:
+        return ResultFrame(
             folder=self._request.folder,
             source=self._opened.source,
             cache=self._opened.cache,
@@ -263,6 +301,9 @@ class _Run:
             class_names=self._request.model.spec.classes,
             model=self._request.model.spec.ref,
         )
+
+    def _write_files(self, frame: ResultFrame) -> None:
+        started = time.perf_counter()
         self._outputs = write_outputs(frame, self._request.formats, self._token, self._on_progress)
         self._clock.write = time.perf_counter() - started
 

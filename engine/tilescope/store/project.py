@@ -299,6 +299,25 @@ class Project(Closing):
             self._objects.insert(step, slide, batches)
         return step.added
 
+    def replace(
+        self,
+        targets: Sequence[str] | Selection,
+        slide: int,
+        batches: Iterable[Sequence[Annotation]],
+        *,
+        label: str = "replace objects",
+    ) -> int:
+        """Delete objects and add others as one edit; return how many were added.
+
+        Deletes as ``delete`` and adds as ``insert``, whose errors undo both.
+        """
+        self._catalogue.slide(slide)
+        with self._edit(label) as step:
+            self._objects.touch(targets, spare_locked=True)
+            step.remove_touched()
+            self._objects.insert(step, slide, batches)
+        return step.added
+
     def edit(self, objects: Sequence[Annotation], *, label: str = "edit objects") -> int:
         """Put new versions in the place of the objects with the same ids; return how many.
 

@@ -1,0 +1,218 @@
+"""Objects from the file of another program into a project, as one edit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilescope.domain.annotation import Annotation
+from tilescope.domain.slide import SlideInfo
+from tilescope.errors import UsageError
+from tilescope.exchange.findings import Finding, Findings
+from tilescope.exchange.formats import Format, SlideFrame, format_of
+from tilescope.exchange.palette import RGB
+from tilescope.io.address import parse_address
+from tilescope.io.cache import TileCache
+from tilescope.io.registry import open_slide
+from tilescope.jobs.project_files import add_classes, writable_project
+from tilescope.jobs.project_slides import (
+    CACHE_BYTES,
+    add_slide,
+    chosen_slide,
+    frame_of,
+    identity_of_slide,
+    known_frame,
+    known_slide,
+    pixel_size_of,
+)
+from tilescope.runtime import memory
+from tilescope.runtime.cancel import CancellationToken
+from tilescope.store.project import Project
+
+#: Formats whose coordinates depend on where the slide lies on the glass.
+_LOOK_AT_SLIDE = frozenset({"ndpa"})
+
+OnCount = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """One file into one project.
+
+    Attributes
+    ----------
+    project
+        The project file; made when it is not there.
+    file
+        The file or folder of another program.
+    slide
+        Path of the slide that the objects lie on, or its name in the project; None is the
+        project's only slide.
+    """
+
+    project: Path
+    file: Path
+    slide: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did.
+
+    Attributes
+    ----------
+    format
+        Name of the file's format.
+    slide
+        Name of the slide in the project.
+    objects
+        How many were added.
+    left_out, changed
+        What could not be taken, and what was taken otherwise than the file says, by reason.
+    classes
+        The classes of the objects with the colours that the file gives them.
+    """
+
+    project: str
+    file: str
+    format: str
+    slide: str
+    objects: int
+    left_out: tuple[Finding, ...]
+    changed: tuple[Finding, ...]
+    classes: dict[str, RGB | None]
+    seconds: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The slide that objects go to.
+
+    ``number`` is None while the project does not have it, ``info`` unless it was named by its path.
+    """
+
+    name: str
+    number: int | None
+    frame: SlideFrame
+    info: SlideInfo | None
+
+
+def ignore_count(_count: int) -> None:
+    """Take how many objects there are and do nothing."""
+
+
+def import_objects(
+    request: ImportRequest, token: CancellationToken, on_count: OnCount = ignore_count
+) -> ImportResult:
+    """Add the objects of a file to a project and return what became of them.
+
+    When anything goes wrong the project stays as it was.
+
+    Raises
+    ------
+    AnnotationError
+        When the file has no format that can be read, or is broken.
+    UsageError
+        When it is not clear which slide is meant, or an object is already in the project.
+    SlideError
+        When the slide cannot be opened.
+    ProjectError
+        When the project cannot be written.
+    Cancelled
+        When the token is set meanwhile.
+    """
+    started = time.perf_counter()
+    known = format_of(request.file)
+    is_new = not request.project.exists()
+    with writable_project(request.project) as project:
+        target = _target(project, request, known)
+        if target.number is None and not is_new:
+            # A slide that was added cannot be taken back, so the file is read through before.
+            for _ in _objects(request, known, target.frame, Findings(), token):
+                pass
+        before = frozenset(known_class.name for known_class in project.classes())
+        findings = Findings()
+        batches = _objects(request, known, target.frame, findings, token)
+        count = _insert(project, target, request, _counted(batches, on_count))
+        add_classes(project, _new_colours(findings, before))
+    report = findings.report()
+    return ImportResult(
+        project=str(request.project),
+        file=str(request.file),
+        format=known.name,
+        slide=target.name,
+        objects=count,
+        left_out=report.left_out,
+        changed=report.changed,
+        classes=dict(report.classes),
+        seconds=round(time.perf_counter() - started, 3),
+        peak_rss_bytes=memory.peak_rss_bytes(),
+    )
+
+
+def _target(project: Project, request: ImportRequest, known: Format) -> _Target:
+    """Return the slide that the request means, which need not be in the project yet."""
+    if request.slide is None or not _is_there(request.slide):
+        record = chosen_slide(project, request.slide)
+        frame = known_frame(project, record, is_looked_at=known.name in _LOOK_AT_SLIDE)
+        return _Target(record.name, record.slide, frame, None)
+    path = Path(request.slide)
+    with open_slide(path, cache=TileCache(CACHE_BYTES)) as source:
+        info = source.info
+    record_there = known_slide(project, identity_of_slide(path, info))
+    if record_there is None:
+        return _Target(path.name, None, frame_of(path, info, info.pixel_size), info)
+    frame = frame_of(path, info, pixel_size_of(record_there))
+    return _Target(record_there.name, record_there.slide, frame, info)
+
+
+def _is_there(slide: str) -> bool:
+    address = parse_address(slide)
+    return address.url is not None or address.path.exists()
+
+
+def _objects(
+    request: ImportRequest,
+    known: Format,
+    frame: SlideFrame,
+    findings: Findings,
+    token: CancellationToken,
+) -> Iterator[list[Annotation]]:
+    assert known.read is not None  # what is known by its content can be read
+    for batch in known.read(request.file, frame, findings):
+        token.raise_if_cancelled()
+        yield batch
+
+
+def _counted(
+    batches: Iterable[Sequence[Annotation]], on_count: OnCount
+) -> Iterator[Sequence[Annotation]]:
+    count = 0
+    for batch in batches:
+        yield batch
+        count += len(batch)
+        on_count(count)
+
+
+def _insert(
+    project: Project,
+    target: _Target,
+    request: ImportRequest,
+    batches: Iterable[Sequence[Annotation]],
+) -> int:
+    number = target.number
+    if target.info is not None:  # a slide that moved is linked anew
+        number = add_slide(project, Path(request.slide or ""), target.info)
+    assert number is not None
+    try:
+        return project.insert(number, batches, label=f"import {request.file.name}")
+    except UsageError as exc:
+        raise UsageError(f"{request.file} into {request.project}: {exc}") from exc
+
+
+def _new_colours(findings: Findings, known: frozenset[str]) -> dict[str, RGB | None]:
+    """Return the colours of classes that the project did not have."""
+    return {name: c for name, c in findings.classes.items() if name not in known}

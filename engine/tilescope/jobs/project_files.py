@@ -1,0 +1,86 @@
+"""A project file opened for a job, made when it is not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tilescope.domain.annotation import ObjectClass
+from tilescope.exchange.palette import RGB, class_colour
+from tilescope.store.faults import ProjectError, ProjectReadOnly
+from tilescope.store.project import Project
+
+_COMPANIONS = ("", "-wal", "-shm", "-lock")
+
+
+@contextmanager
+def writable_project(path: Path) -> Iterator[Project]:
+    """Give a project open for writing; a new one vanishes again when the block raises.
+
+    Raises
+    ------
+    ProjectError
+        When it is busy, damaged, or cannot be written or made.
+    """
+    path = path.resolve()
+    if path.exists():
+        with Project.open(path) as project:
+            _check(project)
+            yield project
+        return
+    project = Project.create(path)
+    try:
+        with project:
+            yield project
+    except BaseException:
+        _remove(path)
+        raise
+
+
+def _check(project: Project) -> None:
+    if not project.writable:
+        raise ProjectReadOnly(project.path, project.statement)
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a project can be written, or made; nothing is.
+
+    Raises
+    ------
+    ProjectError
+        When it is busy or damaged, or its folder cannot be written.
+    """
+    path = path.resolve()
+    if path.exists():
+        with writable_project(path):
+            return
+    if not path.parent.is_dir():
+        raise ProjectError(path, "cannot be created: make its folder first")
+    if not os.access(path.parent, os.W_OK):
+        raise ProjectError(path, "cannot be created: choose a folder you may write to")
+
+
+def add_classes(project: Project, classes: Mapping[str, RGB | None]) -> None:
+    """Give classes their colours, but not those that the project had before.
+
+    Parameters
+    ----------
+    classes
+        Colours by name; None leaves the one that the project chose.
+    """
+    for name, colour in classes.items():
+        if colour is not None:
+            project.put_class(ObjectClass(name, colour))
+
+
+def model_colours(names: tuple[str, ...]) -> dict[str, RGB | None]:
+    """Return the colours of a model's classes, the same as in its result files."""
+    return {name: class_colour(index) for index, name in enumerate(names)}
+
+
+def _remove(path: Path) -> None:
+    for companion in _COMPANIONS:
+        with suppress(OSError):
+            path.with_name(path.name + companion).unlink()
