@@ -19,6 +19,8 @@ _COMPANIONS = ("", "-wal", "-shm", "-lock")
 def writable_project(path: Path) -> Iterator[Project]:
     """Give a project open for writing; a new one vanishes again when the block raises.
 
+    One that was not backed up for a day is copied beside itself first.
+
     Raises
     ------
     ProjectError
@@ -28,6 +30,7 @@ def writable_project(path: Path) -> Iterator[Project]:
     if path.exists():
         with Project.open(path) as project:
             _check(project)
+            project.back_up_if_due()
             yield project
         return
     project = Project.create(path)

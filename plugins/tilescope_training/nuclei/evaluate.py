@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tilescope_training.nuclei.data import Sample
 
-PARAMETERS = {"foreground": 0.55, "peak": 0.4, "min_area_px": 40.0}
+PARAMETERS = {"foreground": 0.55, "peak": 0.25, "min_area_px": 40.0}
 """The manifest's defaults."""
 
 LADDER_PX = (6.0, 9.0, 13.5, 20.0, 30.0, 45.0, 68.0, 100.0)
