@@ -53,6 +53,12 @@ Fluorescence stored as RGB has such bands: spread over 0..1, the coding noise of
 channel looks like a field of faint nuclei.
 """
 
+GLASS: Final = np.float32(0.06)
+"""Darkness, as a share of the slide's window, up to which bright field is empty glass.
+
+Its coding noise would otherwise look like a field of faint nuclei.
+"""
+
 DECODE_MARGIN_PX: Final = OFFSET_LIMIT_PX + ASSIGN_RADIUS_PX + PEAK_RADIUS_PX + 1
 
 
@@ -63,10 +69,10 @@ class NucleiUNet:
         """Return ``image``, float32[1, 3, h, w] in 0..1: one picture, bright where nuclei are.
 
         In fluorescence that is the brightest band after the slide-wide window of each; a band of
-        hardly any contrast is left out. In bright field it is how dark the first band is within
-        the slide's window: haematoxylin absorbs red and eosin hardly does (Ruifrok and Johnston
-        2001), so that H&E looks like fluorescence to the network. What it learnt of nuclei in one
-        serves the other, and the colour of a laboratory's stains is left out.
+        hardly any contrast is left out. In bright field it is how much darker than glass the first
+        band is within the slide's window: haematoxylin absorbs red and eosin hardly does (Ruifrok
+        and Johnston 2001), so that H&E looks like fluorescence to the network. What it learnt of
+        nuclei in one serves the other, and the colour of a laboratory's stains is left out.
         """
         low, high = tile.contrast.low, tile.contrast.high
         if tile.contrast.dark_background:
@@ -74,6 +80,7 @@ class NucleiUNet:
         else:
             red = tile.pixels[..., 0].astype(np.float32)
             signal = np.clip((high[0] - red) / np.float32(high[0] - low[0]), 0.0, 1.0)
+            signal = np.maximum(signal - GLASS, 0.0) / np.float32(1.0 - GLASS)
         planes = np.broadcast_to(signal, (1, 3, *signal.shape))
         return {"image": np.ascontiguousarray(planes, np.float32)}
 

@@ -162,20 +162,21 @@ def test_bright_field_becomes_the_darkness_of_red_within_the_window(dtype, full)
     pixels[..., 0] = full  # eosin and glass let red pass, whatever they do to green and blue
     pixels[2, 2, 0] = full * 0.2  # haematoxylin
     pixels[4, 4, 0] = full * 0.6
+    pixels[6, 6, 0] = full * 0.96  # coding noise of empty glass
     low, high = (float(full) * 0.2,) * 3, (float(full),) * 3
     contrast = Contrast(dark_background=False, low=low, high=high)
     image = NucleiUNet().encode(TileImage(pixels, contrast))["image"]
     assert image.shape == (1, 3, 8, 8)
     assert image[0, :, 2, 2] == pytest.approx([1.0] * 3, abs=0.01)
-    assert image[0, :, 4, 4] == pytest.approx([0.5] * 3, abs=0.01)
-    assert image[0, :, 0, 0].tolist() == [0.0] * 3
+    assert image[0, :, 4, 4] == pytest.approx([(0.5 - 0.06) / 0.94] * 3, abs=0.01)
+    assert image[0, :, 0, 0].tolist() == image[0, :, 6, 6].tolist() == [0.0] * 3
 
 
 def test_one_bright_band_is_enough():
     pixels = np.full((8, 8, 1), 51, np.uint8)
     contrast = Contrast(dark_background=False, low=(0.0,), high=(255.0,))
     image = NucleiUNet().encode(TileImage(pixels, contrast))["image"]
-    assert image == pytest.approx(0.8)
+    assert image == pytest.approx((0.8 - 0.06) / 0.94)
 
 
 def test_encoding_does_not_touch_the_tile():
