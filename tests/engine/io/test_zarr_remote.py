@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from functools import partial
 from urllib.parse import unquote
 
-import boto3
 import numpy as np
 import pytest
 import zarr
@@ -248,6 +247,7 @@ def test_urls_of_other_kinds(url):
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
     """A client of an S3 server that holds the bucket ``slides``."""
+    boto3 = pytest.importorskip("boto3", reason="install moto[server] to test S3")
     moto = pytest.importorskip("moto.server", reason="install moto[server] to test S3")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
