@@ -22,8 +22,8 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 
-LAYOUT_VERSION = 2
-"""Of the rule that cuts a region into blocks; runs begun under another cannot be continued."""
+LAYOUT_VERSION = 3
+"""Of the rules for blocks and for what they cut; runs begun under another cannot be continued."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ nearly everything at once. What it cannot settle is kept until all blocks are do
 * a *candidate*: its centre lies within ``TWIN_PX`` of a seam, where the last digit of a floating
   point sum could give it to both blocks or to none, or its owner sees only a part of it;
 * a *fragment*: cut by the edge of what its block saw. Fragments of one object agree where their
-  blocks overlap; they are joined, each contributing what lies in its own core.
+  blocks overlap; they are joined, each contributing what lies in its own core. Fragments keep
+  every vertex until then, so that the joined outline is the one a single block would have traced.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
 from tilescope.inference.planner import Block, Plan
-from tilescope.ops.contours import ring_centroids
+from tilescope.ops.contours import retraced, ring_centroids, thinned
 from tilescope.ops.shapes import clip_parts, overlap, union_of
 
 TWIN_PX = 2.0
@@ -214,8 +215,9 @@ def _merged(plan: Plan, members: Sequence[Outline]) -> Outline:
     pieces = [piece for o in members for piece in clip_parts(o.ring, plan.blocks[o.tile].core)]
     # A sliver that only brushes its core may be clipped to nothing.
     joined = union_of(pieces)
+    ring = best.ring if joined is None else retraced(joined)
     return Outline(
-        best.ring if joined is None else joined,
+        thinned(ring, np.array([0, len(ring)]))[0],
         min(o.tile for o in members),
         is_fragment=False,
         score=best.score,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from tilescope.jobs.preparation import (
 from tilescope.jobs.project_results import ProjectResults
 from tilescope.jobs.report import RunReport, SecondsReport, Status, TileReport, head_sha256
 from tilescope.jobs.request import OnProgress, RunProgress, RunRequest, ignore_progress
-from tilescope.ops.contours import outlines
+from tilescope.ops.contours import outlines, thinned
 from tilescope.plugins.api import TileImage
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -238,7 +238,7 @@ class _Run:
         spec = self._request.model.spec
         try:
             found = self._opened.adapter.decode(cut, self._prepared.settings.parameters)
-            traced = outlines(found.labels)
+            traced = outlines(found.labels, tolerance_px=None)
             index = traced.values - 1
             detections = Detections(
                 traced.rings + np.array([valid.x0, valid.y0], np.float64),
@@ -251,7 +251,7 @@ class _Run:
             raise PluginBroken(self._request.model.plugin_id, "decode", exc) from exc
         kinds = classify(self._prepared.plan, block, detections)
         kept = np.flatnonzero(kinds <= Kind.FRAGMENT)
-        return detections.select(kept), kinds[kept]
+        return _thinned(detections.select(kept), kinds[kept]), kinds[kept]
 
     def _settle_seams(self) -> None:
         self._token.raise_if_cancelled()
@@ -343,6 +343,14 @@ class _Run:
             errors=[*errors, *failures],
             outputs={name: str(path) for name, path in self._outputs.items()},
         )
+
+
+def _thinned(found: Detections, kinds: NDArray[np.uint8]) -> Detections:
+    """Return the objects with thinned outlines; fragments are thinned once they are joined."""
+    rings, offsets = thinned(found.rings, found.offsets)
+    thin = replace(found, rings=rings, offsets=offsets)
+    kept = [(found if kind == Kind.FRAGMENT else thin).ring(i) for i, kind in enumerate(kinds)]
+    return Detections.of(kept, found.scores, found.classes, found.class_names)
 
 
 def _outline(item: Item) -> Outline:

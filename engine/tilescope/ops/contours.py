@@ -41,7 +41,9 @@ class Outlines:
         return len(self.values)
 
 
-def outlines(labels: NDArray[np.int32], *, tolerance_px: float = MAX_TOLERANCE_PX) -> Outlines:
+def outlines(
+    labels: NDArray[np.int32], *, tolerance_px: float | None = MAX_TOLERANCE_PX
+) -> Outlines:
     """Return the outline of the largest 4-connected component of every label, holes filled.
 
     The outline runs through the middles of pixel edges, which removes the staircase and makes
@@ -54,16 +56,14 @@ def outlines(labels: NDArray[np.int32], *, tolerance_px: float = MAX_TOLERANCE_P
     labels
         ``int32[h, w]``; 0 and negative values are background.
     tolerance_px
-        Between 0 (keep every turn) and ``MAX_TOLERANCE_PX``.
+        Between 0 (keep every turn) and ``MAX_TOLERANCE_PX``; None keeps the vertices between
+        turns too, for outlines that are joined before they are thinned.
 
     Raises
     ------
     ValueError
         When the tolerance is out of range or ``labels`` is not two-dimensional.
     """
-    if not 0 <= tolerance_px <= MAX_TOLERANCE_PX:
-        msg = f"a tolerance of {tolerance_px} px is not between 0 and {MAX_TOLERANCE_PX}"
-        raise ValueError(msg)
     if labels.ndim != 2:
         msg = f"a label image has two axes, not {labels.ndim}"
         raise ValueError(msg)
@@ -75,7 +75,10 @@ def outlines(labels: NDArray[np.int32], *, tolerance_px: float = MAX_TOLERANCE_P
     first[1:] = owners[order][1:] != owners[order][:-1]
     kept = order[first]
     rings, offsets = _gather(corners, starts[kept], ends[kept])
-    return Outlines(owners[kept], *_thin(*_midpoints(rings, offsets), tolerance_px))
+    middles = _midpoints(rings, offsets)
+    if tolerance_px is None:
+        return Outlines(owners[kept], *middles)
+    return Outlines(owners[kept], *thinned(*middles, tolerance_px=tolerance_px))
 
 
 def _trace(
@@ -120,13 +123,55 @@ def _midpoints(
     return pairs[keep], _offsets_after(2 * offsets, keep)
 
 
-def _thin(
-    rings: NDArray[np.float64], offsets: NDArray[np.int64], tolerance_px: float
+def thinned(
+    rings: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    *,
+    tolerance_px: float = MAX_TOLERANCE_PX,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return outlines without the vertices that lie within a tolerance of the line over them.
+
+    What is dropped depends on the vertex that a ring begins with.
+
+    Parameters
+    ----------
+    rings, offsets
+        ``float64[m, 2]`` and ``int64[n + 1]``, as in `Outlines`.
+    tolerance_px
+        Between 0 (keep every turn) and ``MAX_TOLERANCE_PX``.
+
+    Raises
+    ------
+    ValueError
+        When the tolerance is out of range.
+    """
+    if not 0 <= tolerance_px <= MAX_TOLERANCE_PX:
+        msg = f"a tolerance of {tolerance_px} px is not between 0 and {MAX_TOLERANCE_PX}"
+        raise ValueError(msg)
     keep = np.empty(len(rings), np.uint8)
     _shapes.thin(np.ascontiguousarray(rings), offsets, tolerance_px, keep)
     kept = keep.astype(bool)
     return rings[kept], _offsets_after(offsets, kept)
+
+
+def retraced(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a joined outline with the vertices, and the first of them, that tracing would give.
+
+    Parameters
+    ----------
+    ring
+        ``float64[k, 2]``: the union of unthinned outlines that were cut along whole pixels.
+    """
+    # The middle of a pixel edge has one half coordinate; corners of pixels are left by the cut.
+    middles = ring[(ring % 1 != 0).any(axis=1)]
+    if not len(middles):
+        return ring
+    top = middles[:, 1] == middles[:, 1].min()
+    # Tracing begins after the left one of the topmost sides.
+    first = int(np.flatnonzero(top)[np.argmin(middles[top, 0])])
+    middles = np.roll(middles, -first, axis=0)
+    below = int(np.argmax(middles[:, 1] > middles[0, 1]))
+    return np.roll(middles, -below, axis=0)
 
 
 def _offsets_after(offsets: NDArray[np.int64], keep: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from urllib.parse import unquote
 
+import boto3
 import numpy as np
 import pytest
 import zarr
 from botocore.config import Config
 from fsspec.asyn import get_loop
+from moto.server import ThreadedMotoServer
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import SlideError, SlideNotFound, TileReadError
@@ -247,9 +249,7 @@ def test_urls_of_other_kinds(url):
 @pytest.fixture
 def bucket(monkeypatch, tmp_path):
     """A client of an S3 server that holds the bucket ``slides``."""
-    boto3 = pytest.importorskip("boto3", reason="install moto[server] to test S3")
-    moto = pytest.importorskip("moto.server", reason="install moto[server] to test S3")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {

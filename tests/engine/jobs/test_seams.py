@@ -23,8 +23,7 @@ def assert_same_as_whole(bench: Bench, picture: np.ndarray, tile_px: int = 128) 
     expected, found = outlines_of(bench, slide, "whole"), outlines_of(bench, slide, "tiled")
     assert tiled.objects == whole.objects == len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
-        # Joined outlines were thinned piece by piece: a vertex at a seam may lie 0.35 px off.
-        assert a.boundary.hausdorff_distance(b.boundary) <= 0.36
+        assert a.equals_exact(b)
     return len(found)
 
 
@@ -62,13 +61,13 @@ def test_objects_at_the_edge_of_the_slide(bench: Bench) -> None:
     assert assert_same_as_whole(bench, discs((height, width), centres)) == len(centres)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_scenes(bench: Bench, seed: int) -> None:
     rng = np.random.default_rng(seed)
     height, width = (int(v) for v in rng.integers(260, 480, 2))
     centres = [
         (*rng.uniform([0, 0], [width, height]), rng.choice([3.0, 6.0, 12.0, 25.0]))
-        for _ in range(60)
+        for _ in range(8)
     ]
     assert_same_as_whole(bench, discs((height, width), centres))
 
