@@ -1,0 +1,1 @@
+"""The window: a pathologist's view of the engine."""

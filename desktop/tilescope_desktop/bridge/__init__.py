@@ -1,0 +1,1 @@
+"""The only code that crosses from worker threads to the window's thread."""

@@ -1,0 +1,52 @@
+"""What worker threads leave for the window's thread, which is woken once for all of it."""
+
+from __future__ import annotations
+
+import threading
+
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Signal
+
+_WAKE = QEvent.Type(QEvent.registerEventType())
+
+
+class Mailbox(QObject):
+    """A letter box between threads.
+
+    Any thread may ``post``; the thread that made the mailbox gets everything that came since the
+    last time in one ``arrived``. A signal per letter would flood its event queue.
+    """
+
+    arrived = Signal(list)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lock = threading.Lock()
+        self._letters: list[object] = []
+        self._is_open = True
+
+    def post(self, letter: object) -> None:
+        """Leave something; after ``close`` it is dropped."""
+        with self._lock:
+            if not self._is_open:
+                return
+            self._letters.append(letter)
+            if len(self._letters) > 1:
+                return
+            # Inside the lock, so that nothing is posted to a mailbox that was closed meanwhile.
+            QCoreApplication.postEvent(self, QEvent(_WAKE))
+
+    def close(self) -> None:
+        """Take no more letters and drop those that wait."""
+        with self._lock:
+            self._is_open = False
+            self._letters.clear()
+
+    def event(self, event: QEvent) -> bool:
+        """Hand over what has come; called by Qt."""
+        if event.type() != _WAKE:
+            return super().event(event)
+        with self._lock:
+            letters, self._letters = self._letters, []
+        if letters:
+            self.arrived.emit(letters)
+        return True

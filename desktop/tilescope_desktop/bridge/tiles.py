@@ -1,0 +1,121 @@
+"""Slides as pictures for the window: decoded and composed by workers, painted as they are.
+
+A slide shown with certain colours and windows is a slide of its own in the picture cache, so a
+change of contrast neither mixes old tiles with new ones nor waits for the old ones to go.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from tilescope.domain.slide import SlideId, SlideInfo
+from tilescope.domain.tiles import TileKey
+from tilescope.io.cache import TileCache
+from tilescope.io.loader import TileLoader
+from tilescope.io.source import SlideSource
+from tilescope.ops.compose import ChannelStyle, Composer
+from tilescope_desktop.bridge.mailbox import Mailbox
+
+_MOST_THREADS = 4
+
+
+class PictureTiles:
+    """One open slide, its styles, and the name under which its pictures are kept.
+
+    Parameters
+    ----------
+    source
+        The slide; who opened it closes it.
+    raw
+        Where undecorated tiles of fluorescence are kept, so that a change of contrast does not
+        read the file again.
+    styles
+        One per band.
+    """
+
+    def __init__(
+        self, source: SlideSource, raw: TileCache, styles: Sequence[ChannelStyle], number: int
+    ) -> None:
+        self._source = source
+        self._raw = raw
+        self._compose = Composer(styles, source.info.dtype)
+        self.styles = tuple(styles)
+        self.id = SlideId(f"{source.info.id.value}/{number}")
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide."""
+        return self._source.info
+
+    def picture(self, key: TileKey) -> NDArray[np.uint32]:
+        """Return a tile as ``uint32[height, width]``, ``0xffRRGGBB``; runs in a worker."""
+        return self._compose(self._pixels(key))
+
+    def _pixels(self, key: TileKey) -> NDArray[Any]:
+        source = self._source
+        if source.info.is_rgb:
+            return source.read_tile(key.level, key.col, key.row, key.plane)
+        raw_key = replace(key, slide=source.info.id)
+        return self._raw.get(
+            raw_key, lambda: source.read_tile(key.level, key.col, key.row, key.plane)
+        )
+
+
+class TileService(QObject):
+    """The picture cache, its workers, and the slides that are shown.
+
+    Parameters
+    ----------
+    pictures
+        Cache of composed tiles, which views paint from.
+    raw
+        Cache of decoded tiles, shared with whatever else reads slides.
+    """
+
+    ready = Signal(list)
+
+    def __init__(
+        self,
+        pictures: TileCache,
+        raw: TileCache,
+        *,
+        threads: int | None = None,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.pictures = pictures
+        self._raw = raw
+        self._numbers = itertools.count(1)
+        self._slides: dict[SlideId, PictureTiles] = {}
+        self._mailbox = Mailbox(self)
+        self._mailbox.arrived.connect(self.ready)
+        count = threads or min(_MOST_THREADS, os.cpu_count() or 1)
+        self.loader = TileLoader(pictures, self._load, self._mailbox.post, threads=count)
+
+    def show(self, source: SlideSource, styles: Sequence[ChannelStyle]) -> PictureTiles:
+        """Return a slide as pictures in these styles, for as long as it is not hidden."""
+        tiles = PictureTiles(source, self._raw, styles, next(self._numbers))
+        self._slides[tiles.id] = tiles
+        return tiles
+
+    def hide(self, tiles: PictureTiles) -> None:
+        """Forget the pictures of a slide; its tiles on their way are dropped when they arrive."""
+        self._slides.pop(tiles.id, None)
+        self.pictures.drop_slide(tiles.id)
+
+    def close(self) -> None:
+        """Stop the workers; calling it twice is fine."""
+        self._mailbox.close()
+        self.loader.close()
+        self._slides.clear()
+
+    def _load(self, key: TileKey) -> NDArray[np.uint32]:
+        return self._slides[key.slide].picture(key)

@@ -1,0 +1,130 @@
+"""The whole slide in a corner: where one is, where one has been, a click to go elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtWidgets import QWidget
+
+from tilescope.domain.geometry import Point
+from tilescope.domain.tiles import TileKey
+from tilescope_desktop.bridge.tiles import PictureTiles, TileService
+from tilescope_desktop.model.resolve import wanted
+from tilescope_desktop.model.viewport import Viewport
+from tilescope_desktop.view.canvas import REPAIR_SECONDS, Canvas, device_transform
+
+_MOST_SIDE = 220
+_SEEN = QColor(255, 210, 0, 70)
+_BOX = QColor(255, 210, 0)
+#: Seen means seen closer than this: the slide shown at least so many times larger than the map.
+_SEEN_FROM = 3.0
+
+
+class OverviewMap(QWidget):
+    """A small picture of the slide with the view's outline.
+
+    ``moved`` tells the level-0 point that the user wants in the middle.
+    """
+
+    moved = Signal(object)
+
+    def __init__(self, tiles: TileService, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Overview of the slide")
+        self.setCursor(Qt.CursorShape.CrossCursor)
+        self._service = tiles
+        self._slide: PictureTiles | None = None
+        self._whole: Viewport | None = None
+        self._view: Viewport | None = None
+        self._canvas = Canvas()
+        self._seen = QImage()
+        tiles.ready.connect(self._take_tiles)
+
+    def show_slide(self, slide: PictureTiles | None) -> None:
+        """Show a slide; what was seen of it is kept while only its styles change."""
+        keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
+        self._slide = slide
+        self._canvas.soil()
+        if slide is None:
+            self._whole = None
+            self._service.loader.want(id(self), ())
+            self.hide()
+            return
+        size = slide.info.size
+        scale = _MOST_SIDE / max(size.width, size.height)
+        width, height = max(8, round(size.width * scale)), max(8, round(size.height * scale))
+        self.setFixedSize(width, height)
+        self._whole = Viewport.fitted(size, width, height, margin=1.0)
+        if not keeps:
+            self._seen = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
+            self._seen.fill(Qt.GlobalColor.transparent)
+        self._service.loader.want(id(self), wanted(slide.info, slide.id, self._whole))
+        self.show()
+        self.update()
+
+    def follow(self, view: Viewport) -> None:
+        """Show which part of the slide the view has, and remember that it was seen."""
+        self._view = view
+        if self._whole is not None and view.l0_per_px * _SEEN_FROM < self._whole.l0_per_px:
+            painter = QPainter(self._seen)
+            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(_SEEN)
+            painter.drawPolygon(self._outline(view))
+            painter.end()
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Paint the slide, what was seen, and the box; called by Qt."""
+        painter = QPainter(self)
+        if self._slide is not None and self._whole is not None:
+            ratio = self.devicePixelRatioF()
+            self._canvas.follow(self._whole, ratio)
+            name = TileKey(self._slide.id, 0, 0, 0)
+            peek = self._service.pictures.peek
+            if not self._canvas.repair(self._slide.info, name, peek, REPAIR_SECONDS):
+                QTimer.singleShot(0, self.update)
+            painter.drawImage(QRectF(self.rect()), self._canvas.image)
+            painter.drawImage(0, 0, self._seen)
+            if self._view is not None:
+                painter.setPen(QPen(_BOX, 1.5))
+                painter.drawPolygon(self._outline(self._view))
+        painter.setPen(QPen(QColor(128, 128, 128), 1))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
+        painter.end()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Go where the mouse is; called by Qt."""
+        self._go(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Go where the mouse is dragged; called by Qt."""
+        self._go(event)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the size of the map; called by Qt."""
+        return QSize(_MOST_SIDE, _MOST_SIDE)
+
+    def _go(self, event: QMouseEvent) -> None:
+        if self._whole is not None:
+            place = event.position()
+            self.moved.emit(self._whole.to_l0(Point(place.x(), place.y())))
+
+    def _outline(self, view: Viewport) -> QPolygonF:
+        assert self._whole is not None
+        to_map = device_transform(self._whole, 1.0)
+        corners = [(0, 0), (view.width, 0), (view.width, view.height), (0, view.height)]
+        points = [view.to_l0(Point(x, y)) for x, y in corners]
+        return QPolygonF([to_map.map(QPointF(p.x, p.y)) for p in points])
+
+    def _take_tiles(self, keys: Sequence[TileKey]) -> None:
+        if self._slide is None:
+            return
+        mine = [key for key in keys if key.slide == self._slide.id]
+        for key in mine:
+            self._canvas.soil_tile(self._slide.info, key)
+        if mine:
+            self.update()

@@ -1,0 +1,308 @@
+"""The slide under the mouse: what is painted, and how one moves over it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QColor,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QWidget
+
+from tilescope.domain.geometry import Point
+from tilescope.domain.tiles import TileKey
+from tilescope_desktop.bridge.tiles import PictureTiles, TileService
+from tilescope_desktop.model.pointer import Pointer, PointerKind
+from tilescope_desktop.model.resolve import wanted
+from tilescope_desktop.model.viewport import Viewport
+from tilescope_desktop.view.canvas import REPAIR_SECONDS, Canvas
+
+#: One notch of a mouse wheel.
+_NOTCH = 120
+_ZOOM_PER_NOTCH = 1.25
+#: Share of its speed that a flung slide keeps per frame, and where it stops, in pixels per frame.
+_GLIDE = 0.92
+_GLIDE_END = 0.5
+_FRAME_MS = 16
+
+
+class Overlay(Protocol):
+    """Something painted over the slide."""
+
+    def paint(self, painter: QPainter, viewport: Viewport) -> None:
+        """Paint in logical pixels of the widget."""
+        ...
+
+
+class SlideView(QWidget):
+    """One slide, panned and zoomed.
+
+    ``on_pointer`` gets what the mouse does; when it returns False, or while space or the middle
+    button is held, the mouse moves the slide.
+    """
+
+    viewport_changed = Signal(object)
+    pointed = Signal(object)
+
+    def __init__(self, tiles: TileService, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self.setAccessibleName("Slide")
+        self.overlays: list[Overlay] = []
+        self.on_pointer: Callable[[Pointer], bool] = lambda _pointer: False
+        self._service = tiles
+        self._slide: PictureTiles | None = None
+        self._plane = 0
+        self._viewport: Viewport | None = None
+        self._is_fitted = True
+        self._canvas = Canvas()
+        self._cursor: QPointF | None = None
+        self._drag: QPointF | None = None
+        self._velocity = QPointF()
+        self._has_space = False
+        self._glide = QTimer(self, interval=_FRAME_MS)
+        self._glide.timeout.connect(self._glide_on)
+        tiles.ready.connect(self._take_tiles)
+        self.destroyed.connect(lambda: tiles.loader.want(id(self), ()))
+
+    # -- what is shown ----------------------------------------------------------------------------
+
+    @property
+    def slide(self) -> PictureTiles | None:
+        """The slide that is shown."""
+        return self._slide
+
+    @property
+    def viewport(self) -> Viewport | None:
+        """What is shown of it; None without a slide."""
+        return self._viewport
+
+    @property
+    def is_sharp(self) -> bool:
+        """Tell whether every visible tile is painted."""
+        return self._slide is None or (self._canvas.is_sharp and self._service.loader.is_idle)
+
+    def show_slide(self, slide: PictureTiles | None) -> None:
+        """Show a slide; one with other styles of the same slide keeps the view."""
+        keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
+        self._slide = slide
+        self._canvas.soil()
+        if slide is None:
+            self._viewport = None
+            self._service.loader.want(id(self), ())
+            self.update()
+        elif keeps and self._viewport is not None:
+            self._set_viewport(self._viewport)
+        else:
+            self._plane = 0
+            self.fit()
+
+    def show_plane(self, plane: int) -> None:
+        """Show another focal plane or time point, ``t * z_count + z``."""
+        self._plane = plane
+        self._canvas.soil()
+        self._want()
+        self.update()
+
+    def fit(self) -> None:
+        """Show the whole slide."""
+        if self._slide is not None:
+            self._set_viewport(
+                Viewport.fitted(self._slide.info.size, max(1, self.width()), max(1, self.height()))
+            )
+            self._is_fitted = True
+
+    def move_to(self, viewport: Viewport) -> None:
+        """Show another part; the size of the widget stays what it is."""
+        if self._slide is not None:
+            self._set_viewport(
+                viewport.resized(self.width(), self.height()).kept_on(self._slide.info.size)
+            )
+
+    def zoom(self, factor: float, at: Point | None = None) -> None:
+        """Enlarge by a factor, the slide staying where ``at`` is on the widget."""
+        if self._viewport is not None and self._slide is not None:
+            self.move_to(self._viewport.zoomed(factor, at, slide=self._slide.info.size))
+
+    def pan(self, dx: float, dy: float) -> None:
+        """Drag the slide by logical pixels, whole physical ones: those are quick to paint."""
+        if self._viewport is not None:
+            ratio = self.devicePixelRatioF()
+            self.move_to(
+                self._viewport.panned(round(dx * ratio) / ratio, round(dy * ratio) / ratio)
+            )
+
+    def _set_viewport(self, viewport: Viewport) -> None:
+        self._viewport = viewport
+        self._is_fitted = False
+        self._want()
+        self.update()
+        self.viewport_changed.emit(viewport)
+
+    def _want(self) -> None:
+        if self._slide is None or self._viewport is None:
+            return
+        cursor = None
+        if self._cursor is not None:
+            cursor = self._viewport.to_l0(Point(self._cursor.x(), self._cursor.y()))
+        keys = wanted(
+            self._slide.info,
+            self._slide.id,
+            self._viewport,
+            plane=self._plane,
+            cursor_l0=cursor,
+            pixel_ratio=self.devicePixelRatioF(),
+        )
+        self._service.loader.want(id(self), keys)
+
+    def _take_tiles(self, keys: Sequence[TileKey]) -> None:
+        if self._slide is None:
+            return
+        mine = [k for k in keys if k.slide == self._slide.id and k.plane == self._plane]
+        for key in mine:
+            self._canvas.soil_tile(self._slide.info, key)
+        if mine:
+            self.update()
+
+    # -- painting ---------------------------------------------------------------------------------
+
+    def set_background(self, color: QColor) -> None:
+        """Set the colour around the slide."""
+        self._canvas.background = color
+        self._canvas.soil()
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Paint the slide and what lies over it; called by Qt."""
+        painter = QPainter(self)
+        if self._slide is None or self._viewport is None:
+            painter.fillRect(self.rect(), self._canvas.background)
+            painter.end()
+            return
+        self._canvas.follow(self._viewport, self.devicePixelRatioF())
+        name = TileKey(self._slide.id, 0, 0, 0, self._plane)
+        peek = self._service.pictures.peek
+        if not self._canvas.repair(self._slide.info, name, peek, REPAIR_SECONDS):
+            QTimer.singleShot(0, self.update)
+        image = self._canvas.image
+        image.setDevicePixelRatio(self.devicePixelRatioF())
+        painter.drawImage(0, 0, image)
+        image.setDevicePixelRatio(1.0)
+        for overlay in self.overlays:
+            overlay.paint(painter, self._viewport)
+        painter.end()
+
+    def resizeEvent(self, _event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Keep the centre, or the whole slide in view; called by Qt."""
+        if self._viewport is None:
+            return
+        if self._is_fitted:
+            self.fit()
+        else:
+            self.move_to(self._viewport)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return a comfortable size; called by Qt."""
+        return QSize(1000, 700)
+
+    # -- the mouse --------------------------------------------------------------------------------
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Begin what the tool does, or a pan; called by Qt."""
+        self._glide.stop()
+        self._velocity = QPointF()
+        if self._moves_slide(event) or not self._tell(PointerKind.PRESS, event):
+            self._drag = event.position()
+            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Pan, or go on with what the tool does; called by Qt."""
+        self._cursor = event.position()
+        if self._drag is not None:
+            step = event.position() - self._drag
+            self._drag = event.position()
+            self._velocity = self._velocity * 0.5 + step * 0.5
+            self.pan(step.x(), step.y())
+        else:
+            self._tell(PointerKind.MOVE, event)
+        if self._viewport is not None:
+            self.pointed.emit(self._viewport.to_l0(Point(self._cursor.x(), self._cursor.y())))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """End a pan, which may glide on, or what the tool does; called by Qt."""
+        if self._drag is None:
+            self._tell(PointerKind.RELEASE, event)
+            return
+        self._drag = None
+        self.unsetCursor()
+        if math.hypot(self._velocity.x(), self._velocity.y()) > 4:
+            self._glide.start()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell the tool; called by Qt."""
+        self._tell(PointerKind.DOUBLE, event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
+        """Zoom at the cursor; a trackpad's two fingers pan; called by Qt."""
+        self._glide.stop()
+        pixels = event.pixelDelta()
+        if not pixels.isNull() and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.pan(pixels.x(), pixels.y())
+        else:
+            notches = event.angleDelta().y() / _NOTCH
+            at = event.position()
+            self.zoom(_ZOOM_PER_NOTCH**notches, Point(at.x(), at.y()))
+        event.accept()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Space makes any tool pan; called by Qt."""
+        if event.key() == Qt.Key.Key_Space:
+            self._has_space = True
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """End panning by space; called by Qt."""
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
+            self._has_space = False
+        else:
+            super().keyReleaseEvent(event)
+
+    def _moves_slide(self, event: QMouseEvent) -> bool:
+        return self._has_space or event.button() == Qt.MouseButton.MiddleButton
+
+    def _tell(self, kind: PointerKind, event: QMouseEvent) -> bool:
+        if self._viewport is None:
+            return False
+        place = Point(event.position().x(), event.position().y())
+        modifiers = event.modifiers()
+        return self.on_pointer(
+            Pointer(
+                kind,
+                self._viewport.to_l0(place),
+                l0_per_px=self._viewport.l0_per_px,
+                is_primary=bool((event.buttons() | event.button()) & Qt.MouseButton.LeftButton),
+                is_secondary=bool((event.buttons() | event.button()) & Qt.MouseButton.RightButton),
+                has_shift=bool(modifiers & Qt.KeyboardModifier.ShiftModifier),
+                has_alt=bool(modifiers & Qt.KeyboardModifier.AltModifier),
+                has_control=bool(modifiers & Qt.KeyboardModifier.ControlModifier),
+            )
+        )
+
+    def _glide_on(self) -> None:
+        self._velocity *= _GLIDE
+        if math.hypot(self._velocity.x(), self._velocity.y()) < _GLIDE_END:
+            self._glide.stop()
+            return
+        self.pan(self._velocity.x(), self._velocity.y())

@@ -1,0 +1,28 @@
+"""The bar is round, fits, and says what it measures."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tilescope_desktop.model.scale_bar import scale_bar
+
+UNITS = {"nm": 1e-3, "µm": 1.0, "mm": 1e3, "cm": 1e4}
+
+
+@given(st.floats(0.02, 500), st.floats(0.02, 50), st.floats(40, 400))
+def test_the_bar_is_as_long_as_it_says(l0_per_px: float, um: float, room: float) -> None:
+    bar = scale_bar(l0_per_px, um, room_px=room)
+    number, unit = bar.text.split()
+    assert re.fullmatch(r"[125]0*|0\.0*[125]", number)
+    assert float(number) * UNITS[unit] == pytest.approx(bar.length_px * l0_per_px * um)
+    assert room / 2.5 - 1e-6 <= bar.length_px <= room * (1 + 1e-6)
+
+
+def test_without_calibration_it_says_pixels() -> None:
+    bar = scale_bar(2.0, None, room_px=120)
+    assert bar.text == "200 px"
+    assert bar.length_px == 100
