@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import io
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import zarr
 from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
+from tilescope.testing.ndpi import write_ndpi
 from tilescope.testing.synthetic import (
     coordinate_pixels,
     pyramid,
@@ -26,7 +26,6 @@ from tilescope.testing.synthetic import (
 
 Pixels = NDArray[Any]
 
-_ASCII, _SHORT, _LONG, _FLOAT, _SLONG = 2, 3, 4, 11, 9
 _APERIO = (
     "Aperio Image Library v11.2.1 \r\n96x80 [0,0 96x80] (32x32) JPEG/RGB Q=70|AppMag = 20|"
     "MPP = 0.4990|Filename = CMU-1|Date = 12/29/09"
@@ -106,48 +105,12 @@ def svs(folder: Path) -> None:
 
 def ndpi(folder: Path) -> None:
     """Hamamatsu slides: one JPEG per page, cut by restart markers, and the list of them."""
+    _library("PIL.Image", "pillow")
     for interval, focus in ((4, (0,)), (8, (0, 200))):
-        with tifffile.TiffWriter(folder / f"{interval}.ndpi") as writer:
-            for pixels in pyramid(_pixels(256, 128), 2):
-                for offset in focus:
-                    _ndpi_page(writer, pixels, interval, offset)
-
-
-def _ndpi_page(writer: Any, pixels: Pixels, interval: int, offset: int) -> None:
-    data, starts = _jpeg_with_restarts(pixels, interval)
-    writer.write(
-        iter([data]),
-        shape=pixels.shape,
-        dtype=np.uint8,
-        photometric="ycbcr",
-        compression="jpeg",
-        rowsperstrip=pixels.shape[0],
-        metadata=None,
-        software="NDP.scan",
-        resolution=(43478, 43478),
-        resolutionunit="CENTIMETER",
-        extratags=[
-            (271, _ASCII, 0, "Hamamatsu", True),
-            (65420, _SHORT, 1, 1, True),
-            (65421, _FLOAT, 1, 20.0, True),
-            (65424, _SLONG, 1, offset, True),
-            (65426, _LONG, len(starts), starts, True),
-        ],
-    )
-
-
-def _jpeg_with_restarts(pixels: Pixels, interval: int) -> tuple[bytes, NDArray[np.uint32]]:
-    image = _library("PIL.Image", "pillow")
-    memory = io.BytesIO()
-    image.fromarray(pixels).save(
-        memory, "jpeg", subsampling="4:4:4", restart_marker_blocks=interval, quality=80
-    )
-    data = memory.getvalue()
-    scan = data.index(b"\xff\xda")
-    starts = [scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")]
-    starts += [i + 2 for i in range(scan, len(data) - 1)
-               if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]  # fmt: skip
-    return data, np.asarray(starts, np.uint32)
+        levels = pyramid(_pixels(256, 128), 2)
+        pages = [pixels for pixels in levels for _ in focus]
+        heights = list(focus) * len(levels)
+        write_ndpi(folder / f"{interval}.ndpi", pages, interval, focus=heights, quality=80)
 
 
 def image(folder: Path) -> None:

@@ -44,7 +44,7 @@ static int argb_check(const Array *src, const Array *dst)
 
 static PyObject *pixels_argb_over(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *src_object, *dst_object, *result = NULL;
+    PyObject *src_object, *dst_object;
     unsigned char background[3];
     Array arrays[2] = {{.held = 0}, {.held = 0}};
     Array *src = &arrays[0], *dst = &arrays[1];
@@ -54,15 +54,11 @@ static PyObject *pixels_argb_over(PyObject *Py_UNUSED(module), PyObject *args)
     }
     if (array_take(src, src_object, "src", 2, 0) < 0 || array_take(dst, dst_object, "dst", 3, 1) < 0
         || argb_check(src, dst) < 0) {
-        goto done;
+        return arrays_done(arrays, 2, 1);
     }
     const Py_ssize_t count = src->view.shape[0] * src->view.shape[1];
     Py_BEGIN_ALLOW_THREADS
     argb_over_loop(src->view.buf, dst->view.buf, count, background);
     Py_END_ALLOW_THREADS
-    result = Py_None;
-    Py_INCREF(result);
-done:
-    arrays_release(arrays, 2);
-    return result;
+    return arrays_done(arrays, 2, 0);
 }

@@ -53,12 +53,9 @@ BOX2_LOOP(box2_u8, uint8_t, unsigned, HALF_UP4_U8, HALF_UP2_U8)
 BOX2_LOOP(box2_u16, uint16_t, unsigned, HALF_UP4_U16, HALF_UP2_U16)
 BOX2_LOOP(box2_f32, float, float, MEAN4_F32, MEAN2_F32)
 
-static int box2_check(const Array *src, const Array *dst, Kind *kind)
+static int box2_check(const Array *src, const Array *dst)
 {
     const Py_ssize_t *from = src->view.shape, *to = dst->view.shape;
-    if (pixel_kind(src, dst, kind) < 0 || check_apart(dst, src) < 0) {
-        return -1;
-    }
     if (to[0] != from[0] / 2 + from[0] % 2 || to[1] != from[1] / 2 + from[1] % 2
         || to[2] != from[2]) {
         PyErr_SetString(PyExc_ValueError, "dst is not half of src, rounded up, with the same bands");
@@ -69,16 +66,11 @@ static int box2_check(const Array *src, const Array *dst, Kind *kind)
 
 static PyObject *pixels_box2(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *src_object, *dst_object, *result = NULL;
     Array arrays[2] = {{.held = 0}, {.held = 0}};
     Array *src = &arrays[0], *dst = &arrays[1];
     Kind kind;
-    if (!PyArg_ParseTuple(args, "OO:box2", &src_object, &dst_object)) {
-        return NULL;
-    }
-    if (array_take(src, src_object, "src", 3, 0) < 0 || array_take(dst, dst_object, "dst", 3, 1) < 0
-        || box2_check(src, dst, &kind) < 0) {
-        goto done;
+    if (pixels_take(src, dst, args, "OO:box2", &kind) < 0 || box2_check(src, dst) < 0) {
+        return arrays_done(arrays, 2, 1);
     }
     const Py_ssize_t h = src->view.shape[0], w = src->view.shape[1], bands = src->view.shape[2];
     Py_BEGIN_ALLOW_THREADS
@@ -93,9 +85,5 @@ static PyObject *pixels_box2(PyObject *Py_UNUSED(module), PyObject *args)
         box2_f32(src->view.buf, dst->view.buf, h, w, bands);
     }
     Py_END_ALLOW_THREADS
-    result = Py_None;
-    Py_INCREF(result);
-done:
-    arrays_release(arrays, 2);
-    return result;
+    return arrays_done(arrays, 2, 0);
 }

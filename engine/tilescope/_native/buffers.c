@@ -69,13 +69,15 @@ static int array_take_strided(Array *array, PyObject *object, const char *name, 
     return view_take(array, object, name, ndim, PyBUF_STRIDES);
 }
 
-static void arrays_release(Array *arrays, int count)
+/* Give the views back and return what the function returns: None, or NULL after a failure. */
+static PyObject *arrays_done(Array *arrays, int count, int failed)
 {
     for (int i = 0; i < count; i++) {
         if (arrays[i].held) {
             PyBuffer_Release(&arrays[i].view);
         }
     }
+    return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static int check_kind(const Array *array, Kind wanted, const char *name, const char *type)
@@ -141,6 +143,18 @@ static int check_apart(const Array *out, const Array *in)
         return -1;
     }
     return 0;
+}
+
+/* Take the arguments (src, dst): pixels of three axes and one type that share no memory. */
+static int pixels_take(Array *src, Array *dst, PyObject *args, const char *format, Kind *kind)
+{
+    PyObject *src_object, *dst_object;
+    if (!PyArg_ParseTuple(args, format, &src_object, &dst_object)
+        || array_take(src, src_object, "src", 3, 0) < 0
+        || array_take(dst, dst_object, "dst", 3, 1) < 0) {
+        return -1;
+    }
+    return pixel_kind(src, dst, kind) < 0 ? -1 : check_apart(dst, src);
 }
 
 /* a * b for sizes of arrays; -1 with OverflowError. */

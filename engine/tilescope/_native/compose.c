@@ -360,7 +360,7 @@ static int compose_check_windows(const Array *a)
 
 static PyObject *pixels_compose(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *o[COMPOSE_ARRAYS], *result = NULL;
+    PyObject *o[COMPOSE_ARRAYS];
     Array a[COMPOSE_ARRAYS];
     Kind kind;
     memset(a, 0, sizeof(a));
@@ -371,7 +371,7 @@ static PyObject *pixels_compose(PyObject *Py_UNUSED(module), PyObject *args)
     if (compose_take(a, o) < 0 || compose_check_kinds(a, &kind) < 0
         || compose_check_tables(a, kind) < 0 || compose_check_shapes(a) < 0
         || (kind == KIND_F32 && compose_check_windows(a) < 0)) {
-        goto done;
+        return arrays_done(a, COMPOSE_ARRAYS, 1);
     }
     const Composition of = {
         .src = &a[PIXELS],
@@ -386,9 +386,5 @@ static PyObject *pixels_compose(PyObject *Py_UNUSED(module), PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     compose_loop(&of, a[WORDS].view.buf);
     Py_END_ALLOW_THREADS
-    result = Py_None;
-    Py_INCREF(result);
-done:
-    arrays_release(a, COMPOSE_ARRAYS);
-    return result;
+    return arrays_done(a, COMPOSE_ARRAYS, 0);
 }

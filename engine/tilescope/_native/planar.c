@@ -50,30 +50,27 @@ static void planar_fill(Kind kind, const void *src, void *dst, Py_ssize_t bands,
     }
 }
 
-static PyObject *pixels_bands_last(PyObject *Py_UNUSED(module), PyObject *args)
+static int planar_check(const Array *src, const Array *dst)
 {
-    PyObject *src_object, *dst_object, *result = NULL;
-    Array arrays[2] = {{.held = 0}, {.held = 0}};
-    Array *src = &arrays[0], *dst = &arrays[1];
-    Kind kind;
-    if (!PyArg_ParseTuple(args, "OO:bands_last", &src_object, &dst_object)) {
-        return NULL;
-    }
-    if (array_take(src, src_object, "src", 3, 0) < 0 || array_take(dst, dst_object, "dst", 3, 1) < 0
-        || pixel_kind(src, dst, &kind) < 0 || check_apart(dst, src) < 0) {
-        goto done;
-    }
     const Py_ssize_t *from = src->view.shape, *to = dst->view.shape;
     if (to[0] != from[1] || to[1] != from[2] || to[2] != from[0]) {
         PyErr_SetString(PyExc_ValueError, "dst is not [height, width, bands] of src");
-        goto done;
+        return -1;
     }
+    return 0;
+}
+
+static PyObject *pixels_bands_last(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Array arrays[2] = {{.held = 0}, {.held = 0}};
+    Array *src = &arrays[0], *dst = &arrays[1];
+    Kind kind;
+    if (pixels_take(src, dst, args, "OO:bands_last", &kind) < 0 || planar_check(src, dst) < 0) {
+        return arrays_done(arrays, 2, 1);
+    }
+    const Py_ssize_t *from = src->view.shape;
     Py_BEGIN_ALLOW_THREADS
     planar_fill(kind, src->view.buf, dst->view.buf, from[0], from[1] * from[2]);
     Py_END_ALLOW_THREADS
-    result = Py_None;
-    Py_INCREF(result);
-done:
-    arrays_release(arrays, 2);
-    return result;
+    return arrays_done(arrays, 2, 0);
 }

@@ -173,7 +173,7 @@ static void resample_loop(const Array *a, Kind kind)
 
 static PyObject *pixels_resample(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *o[RESAMPLE_ARRAYS], *result = NULL;
+    PyObject *o[RESAMPLE_ARRAYS];
     Array arrays[RESAMPLE_ARRAYS];
     Kind kind;
     memset(arrays, 0, sizeof(arrays));
@@ -183,14 +183,10 @@ static PyObject *pixels_resample(PyObject *Py_UNUSED(module), PyObject *args)
     }
     if (resample_take(arrays, o) < 0 || resample_check_kinds(arrays, &kind) < 0
         || resample_check_shapes(arrays) < 0) {
-        goto done;
+        return arrays_done(arrays, RESAMPLE_ARRAYS, 1);
     }
     Py_BEGIN_ALLOW_THREADS
     resample_loop(arrays, kind);
     Py_END_ALLOW_THREADS
-    result = Py_None;
-    Py_INCREF(result);
-done:
-    arrays_release(arrays, RESAMPLE_ARRAYS);
-    return result;
+    return arrays_done(arrays, RESAMPLE_ARRAYS, 0);
 }

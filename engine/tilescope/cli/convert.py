@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, get_args
+from typing import get_args
 
 import typer
 
 from tilescope.cli.exits import ALL_GOOD, CANCELLED, SOME_FAILED, complain, say
+from tilescope.cli.progress import ProgressLine, Step, time_left
 from tilescope.cli.run import cancelled_by_interrupt, core_count, memory_cap
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.io.ome_metadata import Compressor, Version
 from tilescope.io.pyramid_plan import SHARD_PX, OutputForm
 from tilescope.jobs.convert import ConvertProgress, ConvertReport, ConvertRequest, convert
 from tilescope.runtime import memory as process_memory
-
-_LINE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +38,7 @@ def convert_slide(slide: Path, out: Path, options: ConvertOptions) -> int:
     process_memory.return_memory_eagerly()
     try:
         request = _request(slide, out, options)
-        with cancelled_by_interrupt() as token, _ProgressLine(slide.name) as progress:
+        with cancelled_by_interrupt() as token, ProgressLine(slide.name, _step) as progress:
             report = convert(request, token, progress)
     except TilescopeError as exc:
         if options.as_json:
@@ -94,41 +90,6 @@ def _print_report(report: ConvertReport, *, as_json: bool) -> None:
     )
 
 
-class _ProgressLine:
-    """Shows progress on stderr: a bar on a terminal, a line now and then anywhere else."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._next_line = 0.0
-        self._bar: Any = None
-        self._task: Any = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(title, total=None)
-
-    def __call__(self, progress: ConvertProgress) -> None:
-        """Show one report."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=progress.done, total=progress.total)
-        elif time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + _LINE_EVERY_S
-            left = progress.seconds_left
-            rest = "" if left is None else f", {left:.0f} s left"
-            say(f"{self._title}: block {progress.done} of {progress.total}{rest}")
-
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+def _step(progress: ConvertProgress) -> Step:
+    detail = f"block {progress.done} of {progress.total}{time_left(progress.seconds_left)}"
+    return Step("blocks", progress.done, progress.total, detail)

@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from tilescope.cli.exits import ALL_GOOD, CANCELLED, SOME_FAILED, say
-from tilescope.cli.progress import ProgressLine
+from tilescope.cli.progress import ProgressLine, run_step
 from tilescope.cli.run import cancelled_by_interrupt, core_count
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
@@ -40,7 +40,7 @@ def run_demo(output: Path, *, as_json: bool, memory: str | None, threads: int | 
                     memory_bytes=parse_size(memory or _DEFAULT_MEMORY),
                     threads=threads or core_count(),
                 )
-                with ProgressLine(name) as progress:
+                with ProgressLine(name, run_step) as progress:
                     report = run_model(request, token, progress)
             reports.append(report)
             if as_json:

@@ -1,14 +1,18 @@
-"""Progress of a run: a bar on a terminal, a line now and then anywhere else."""
+"""Progress of a job: a bar on a terminal, a line now and then anywhere else."""
 
 from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from tilescope.cli.exits import say
 from tilescope.jobs.request import RunProgress
+from tilescope.runtime.closing import Closing
+
+Report = TypeVar("Report")
 
 _LINE_EVERY_S = 5.0
 _WORDS = {
@@ -19,11 +23,40 @@ _WORDS = {
 }
 
 
-class ProgressLine:
-    """Shows what :class:`RunProgress` says on stderr; call it with each one."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is shown of one report.
 
-    def __init__(self, title: str) -> None:
+    Attributes
+    ----------
+    stage
+        Where there are only lines, a new stage is said at once.
+    done, total
+        How far the bar is; a total of 0 is not known yet.
+    detail
+        All of it in words.
+    """
+
+    stage: str
+    done: int
+    total: int
+    detail: str
+
+
+class ProgressLine(Closing, Generic[Report]):
+    """Shows on stderr how far a job is; call it with each of the job's reports.
+
+    Parameters
+    ----------
+    title
+        What the job works on.
+    step
+        Returns what to show of a report.
+    """
+
+    def __init__(self, title: str, step: Callable[[Report], Step]) -> None:
         self._title = title
+        self._step = step
         self._stage = ""
         self._last_line = 0.0
         self._bar: Any = None
@@ -40,41 +73,39 @@ class ProgressLine:
                 transient=True,
             )
             self._task = self._bar.add_task(title, total=None, detail="")
+            self._bar.start()
 
-    def __call__(self, progress: RunProgress) -> None:
+    def __call__(self, report: Report) -> None:
         """Show one report."""
-        detail = _detail(progress)
+        step = self._step(report)
         if self._bar is not None:
-            total = progress.tiles_total or None
-            self._bar.update(self._task, completed=progress.tiles_done, total=total, detail=detail)
+            total = step.total or None
+            self._bar.update(self._task, completed=step.done, total=total, detail=step.detail)
             return
         now = time.monotonic()
-        if progress.stage != self._stage or now - self._last_line >= _LINE_EVERY_S:
-            self._stage, self._last_line = progress.stage, now
-            say(f"{self._title}: {detail}")
+        if step.stage != self._stage or now - self._last_line >= _LINE_EVERY_S:
+            self._stage, self._last_line = step.stage, now
+            say(f"{self._title}: {step.detail}")
 
-    def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar away; twice is fine."""
         if self._bar is not None:
             self._bar.stop()
 
 
-def _detail(progress: RunProgress) -> str:
-    if progress.stage != "tiles":
-        return _WORDS.get(progress.stage, f"writing {progress.stage}")
-    text = f"tile {progress.tiles_done} of {progress.tiles_total}, {progress.objects:,} objects"
-    if progress.seconds_left is not None:
-        text += f", {_duration(progress.seconds_left)} left"
-    return text
+def run_step(progress: RunProgress) -> Step:
+    """Return what to show of a run."""
+    if progress.stage == "tiles":
+        tiles = f"tile {progress.tiles_done} of {progress.tiles_total}"
+        detail = f"{tiles}, {progress.objects:,} objects{time_left(progress.seconds_left)}"
+    else:
+        detail = _WORDS.get(progress.stage, f"writing {progress.stage}")
+    return Step(progress.stage, progress.tiles_done, progress.tiles_total, detail)
+
+
+def time_left(seconds: float | None) -> str:
+    """Return the end of a detail that says for how long, nothing when that is not known."""
+    return "" if seconds is None else f", {_duration(seconds)} left"
 
 
 def _duration(seconds: float) -> str:

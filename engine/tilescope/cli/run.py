@@ -22,7 +22,7 @@ from tilescope.cli.exits import (
     complain,
     say,
 )
-from tilescope.cli.progress import ProgressLine
+from tilescope.cli.progress import ProgressLine, run_step
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, TilescopeError, UsageError
 from tilescope.jobs.report import RunReport
@@ -71,7 +71,7 @@ def _run_one(request: RunRequest, token: CancellationToken, *, as_json: bool) ->
     from tilescope.jobs.run_model import run_model
 
     try:
-        with ProgressLine(request.slide.name) as progress:
+        with ProgressLine(request.slide.name, run_step) as progress:
             report = run_model(request, token, progress)
     except Cancelled:
         say(f"{request.slide}: cancelled before the first tile")

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import shapely
 
-from tilescope.domain.annotation import Annotation, Author
+from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Size
 from tilescope.domain.scale import PixelSize
 from tilescope.errors import AnnotationError
 from tilescope.exchange import vertices
 from tilescope.exchange.findings import Findings
-from tilescope.exchange.intake import Draft, Intake, Shape, as_text, batches
-from tilescope.exchange.opening import unpacked
-from tilescope.exchange.xml_stream import Begin, End, xml_events
-
-_PART = 512
-_CIRCLE = np.exp(2j * np.pi * np.arange(vertices.ELLIPSE_VERTICES) / vertices.ELLIPSE_VERTICES)
+from tilescope.exchange.intake import Draft, Shape, as_text
+from tilescope.exchange.xml_reader import XmlReader
+from tilescope.exchange.xml_stream import Begin, End
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +67,7 @@ def read_ndpa(
         When the file is no NDPA, is broken or cut short, or is not in nanometres; objects may
         have been yielded before.
     """
-    findings = Findings() if findings is None else findings
-    reader = _Reader(path, frame, findings)
-    with unpacked(path) as stream:
-        parts = (
-            reader.intake.taken([draft for draft, _ in part], [shape for _, shape in part])
-            for part in batches(reader.drafts(xml_events(path, stream)), _PART)
-        )
-        yield from batches(chain.from_iterable(parts))
+    return _Reader(path, frame, findings).annotations()
 
 
 @dataclass(slots=True)
@@ -92,19 +81,17 @@ class _View:
     found: vertices.VertexList = field(default_factory=vertices.VertexList)
 
 
-class _Reader:
-    def __init__(self, path: Path, frame: GlassFrame, findings: Findings) -> None:
-        self.intake = Intake(Author("import", path.name, {"format": "NDPA"}), findings)
-        self._path = path
-        self._frame = frame
-        self._findings = findings
-        self._count = 0
+class _Reader(XmlReader):
+    format = "NDPA"
+    program = "NDP.view"
+    root = "annotations"
+    item = "object"
 
-    def drafts(self, events: Iterator[Begin | End]) -> Iterator[tuple[Draft, Shape]]:
-        """Yield every object with its geometry."""
-        root = next(events, None)
-        if not isinstance(root, Begin) or root.name != "annotations":
-            raise AnnotationError(self._path, "is XML, but not of NDP.view")
+    def __init__(self, path: Path, frame: GlassFrame, findings: Findings | None) -> None:
+        super().__init__(path, findings)
+        self._frame = frame
+
+    def _drafts(self, events: Iterator[Begin | End]) -> Iterator[tuple[Draft, Shape]]:
         view: _View | None = None
         above: list[str] = []
         for event in events:
@@ -121,14 +108,13 @@ class _Reader:
             if view is None:
                 continue
             if event.name == "ndpviewstate":
-                self._count += 1
                 yield self._drafted(view)
                 view = None
             else:
                 _note(view, event, above)
 
     def _drafted(self, view: _View) -> tuple[Draft, Shape]:
-        place = f"object {self._count:,} (line {view.line:,})"
+        place = self._place(view.line)
         unit = view.texts.get("view coordformat", "nanometers").lower()
         if not unit.startswith("nanomet"):
             reason = f"is in {unit[:40]!r}, not in nanometres"
@@ -136,17 +122,7 @@ class _Reader:
         draft = Draft(place, name=as_text(view.texts.get("view title")))
         if view.texts.get("view details"):
             self._findings.leave_out("the details of an object", place)
-        try:
-            return draft, self._shape(view)
-        except vertices.NoShape as exc:
-            self._findings.leave_out(str(exc), place)
-            return draft, None
-
-    def _shape(self, view: _View) -> shapely.Geometry:
-        make = _MAKERS.get(view.kind)
-        if make is None:
-            raise vertices.NoShape(f"is of the unknown type {view.kind[:40]!r}")
-        return make(view, self._frame)
+        return draft, self._shape(place, lambda: _made(view, self._frame))
 
 
 def _note(view: _View, event: End, above: list[str]) -> None:
@@ -160,6 +136,13 @@ def _note(view: _View, event: End, above: list[str]) -> None:
         view.texts[event.name] = event.text
     elif inside == "ndpviewstate":
         view.texts[f"view {event.name}"] = event.text
+
+
+def _made(view: _View, frame: GlassFrame) -> shapely.Geometry:
+    make = _MAKERS.get(view.kind)
+    if make is None:
+        raise vertices.NoShape(f"is of the unknown type {view.kind[:40]!r}")
+    return make(view, frame)
 
 
 def _named(view: _View, *names: tuple[str, str]) -> vertices.Points:
@@ -180,8 +163,8 @@ def _circle(view: _View, frame: GlassFrame) -> shapely.Geometry:
     ((radius, _),) = vertices.as_points([view.texts.get("radius", "")], ["0"]).tolist()
     if radius <= 0:
         raise vertices.NoShape("has a circle without a radius")
-    around = np.stack([_CIRCLE.real, _CIRCLE.imag], axis=1) * radius
-    return vertices.polygon(frame.to_pixels(centre + around))
+    corners = centre + np.array([[-radius, -radius], [radius, radius]])
+    return vertices.ellipse(frame.to_pixels(corners))
 
 
 def _pin(view: _View, frame: GlassFrame) -> shapely.Geometry:

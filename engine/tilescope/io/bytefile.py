@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+from tilescope.io.faults import closed_error
+
 
 class ByteFile:
     """Reads byte ranges of one file; every method may be called from any thread.
@@ -58,8 +60,7 @@ class ByteFile:
     def _enter(self) -> None:
         with self._lock:
             if self._closing:
-                msg = "the slide is closed"
-                raise ValueError(msg)
+                raise closed_error()
             self._readers += 1
 
     def _leave(self) -> None:

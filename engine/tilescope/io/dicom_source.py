@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import TileReadError, UnsupportedFormat
+from tilescope.domain.tiles import TileKey
+from tilescope.errors import UnsupportedFormat
 from tilescope.io.dicom_header import Instance, slide_instances, srgb_of_lab
 from tilescope.io.extras import extra
-from tilescope.io.faults import Contradiction, collected_log, foreign_errors, one_line
+from tilescope.io.faults import Contradiction, closed_error, collected_log, foreign_errors, one_line
 from tilescope.io.identity import files_id
 from tilescope.io.image_header import check_declared_size
 from tilescope.io.levels import make_levels
-from tilescope.io.source import check_plane
+from tilescope.io.slide_reader import SlideReader
 from tilescope.io.tiff_metadata import number, plausible
-from tilescope.runtime.closing import Closing
 
 if TYPE_CHECKING:
     import wsidicom
@@ -51,11 +50,11 @@ _KEPT = (
 )
 
 
-class DicomSource(Closing):
+class DicomSource(SlideReader):
     """An open series; wsidicom reads frames, which are decoded in the calling thread."""
 
     def __init__(self, info: SlideInfo, slide: wsidicom.WsiDicom, grid: _Grid) -> None:
-        self._info = info
+        super().__init__(info)
         self._slide = slide
         self._grid = grid
         self._closed = False
@@ -72,9 +71,8 @@ class DicomSource(Closing):
             When they contradict themselves.
         """
         with extra(path, "wsidicom", "dicom"):
-            instances = slide_instances(
-                path
-            )  # by its smaller part: importing it all takes a second
+            # by its smaller part: importing it all takes a second
+            instances = slide_instances(path)
             import wsidicom
         from wsidicom.errors import WsiDicomNotFoundError, WsiDicomNotSupportedError
         from wsidicom.file import WsiDicomFileSource
@@ -106,23 +104,10 @@ class DicomSource(Closing):
                     files.close()
                     raise
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the slide."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        check_plane(self._info, plane)
-        rect = tile_rect(self._info.levels[level], col, row)
-        where = f"reading tile ({col}, {row}) of level {level}"
-        with foreign_errors(self._info.path, where, TileReadError):
-            if self._closed:
-                msg = "the slide is closed"
-                raise ValueError(msg)
-            parts = [
-                self._frame(level, (col, row), rect, band) for band in self._grid.bands_of(plane)
-            ]
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        if self._closed:
+            raise closed_error()
+        parts = [self._frame(tile, rect, band) for band in self._grid.bands_of(tile.plane)]
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
 
     def close(self) -> None:
@@ -130,14 +115,12 @@ class DicomSource(Closing):
         self._closed = True
         self._slide.close()
 
-    def _frame(
-        self, level: int, place: tuple[int, int], rect: Rect, band: tuple[str, float]
-    ) -> Pixels:
+    def _frame(self, tile: TileKey, rect: Rect, band: tuple[str, float]) -> Pixels:
         from wsidicom.geometry import Point
 
         path, z = band
-        image = self._grid.levels[level].instance_at(path, z).image_data
-        point = Point(*place)
+        image = self._grid.levels[tile.level].instance_at(path, z).image_data
+        point = Point(tile.col, tile.row)
         if image.is_sparse(point, z, path):
             background = np.asarray(self._info.background[: image.samples_per_pixel], image.dtype)
             return np.tile(background, (rect.height, rect.width, 1))

@@ -48,6 +48,11 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {printable}" if printable else type(error).__name__
 
 
+def closed_error() -> ValueError:
+    """Return what reading from a closed slide raises, for :func:`foreign_errors` to convert."""
+    return ValueError("the slide is closed")
+
+
 class _Complaints(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -21,7 +21,7 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.bytefile import ByteFile
 from tilescope.io.extras import extra
-from tilescope.io.faults import foreign_errors
+from tilescope.io.faults import closed_error, foreign_errors
 from tilescope.io.fits_header import HeaderError, HeaderUnit
 
 _LARGEST_TILE_BYTES = 64 << 20
@@ -84,8 +84,7 @@ class CompressedArray:
         place = (*map(int, first), slice(rect.y0, rect.y1), slice(rect.x0, rect.x1))
         with self._lock:
             if self._hdus is None:
-                msg = "the slide is closed"
-                raise ValueError(msg)
+                raise closed_error()
             values = np.asarray(self._section[place], np.float64)
         if values.shape != (rect.height, rect.width):
             msg = f"samples of shape {values.shape} for {rect.width} x {rect.height}"

@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import CorruptSlide, TileReadError, UnsupportedFormat
+from tilescope.domain.tiles import TileKey
+from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.asinh import AsinhStretch
 from tilescope.io.bytefile import ByteFile
 from tilescope.io.faults import foreign_errors
 from tilescope.io.fits_header import HeaderError, HeaderUnit, read_units
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
-from tilescope.io.source import check_plane
-from tilescope.runtime.closing import Closing
+from tilescope.io.slide_reader import SlideReader
 
 Pixels = NDArray[Any]
 
@@ -59,11 +58,11 @@ class FitsArray(Protocol):
         ...
 
 
-class FitsSource(Closing):
+class FitsSource(SlideReader):
     """An open FITS image; tiles are read and stretched in the calling thread."""
 
     def __init__(self, info: SlideInfo, array: FitsArray, look: _Look) -> None:
-        self._info = info
+        super().__init__(info)
         self._array = array
         self._look = look
 
@@ -101,18 +100,9 @@ class FitsSource(Closing):
             array.close()
             raise
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the image."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        check_plane(self._info, plane)
-        rect = tile_rect(self._info.levels[level], col, row)
-        where = f"reading tile ({col}, {row})"
-        with foreign_errors(self._info.path, where, TileReadError):
-            return self._look.stretch.picture(_from_top(self._array, self._look, rect))
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        del tile  # the only level and plane
+        return self._look.stretch.picture(_from_top(self._array, self._look, rect))
 
     def close(self) -> None:
         """Give back the file; twice is fine."""

@@ -1,8 +1,14 @@
-"""What an ICC colour profile calls itself (ICC.1:2022, 7.3 and 10.15; ICC.1:2001-04, 6.5.17)."""
+"""ICC colour profiles: how large they may be, and what they call themselves.
+
+ICC.1:2022, 7.3 and 10.15; ICC.1:2001-04, 6.5.17.
+"""
 
 from __future__ import annotations
 
 import struct
+
+#: A larger one is damage: profiles of cameras and scanners take some hundred kilobytes.
+LARGEST_PROFILE_BYTES = 16 << 20
 
 _TAG_TABLE_AT = 128
 _MOST_TAGS = 200

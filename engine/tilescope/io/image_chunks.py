@@ -9,10 +9,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from tilescope.io.icc import LARGEST_PROFILE_BYTES
 from tilescope.io.tiff_orientation import Orientation, orientation_of
-
-#: Profiles of cameras and scanners take some hundred kilobytes.
-LARGEST_PROFILE_BYTES = 16 << 20
 
 _ORIENTATION_TAG, _SHORT = 274, 3
 _MOST_CHUNKS = 10_000

@@ -12,20 +12,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.geometry import Size
+from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
+from tilescope.domain.tiles import TileKey
 from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.bmp import decode_bmp
-from tilescope.io.faults import foreign_errors
+from tilescope.io.faults import closed_error, foreign_errors
 from tilescope.io.identity import slide_id
 from tilescope.io.image_chunks import icc_profile, image_orientation
 from tilescope.io.image_header import ImageHeader, read_header
 from tilescope.io.levels import make_levels
 from tilescope.io.sample_types import as_tile_dtype, tile_dtype, white_of
-from tilescope.io.source import check_plane
+from tilescope.io.slide_reader import SlideReader
 from tilescope.io.tiff_pixels import over_white
-from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -45,11 +44,11 @@ _TILE = Size(512, 512)
 _JPEG_PREAMBLE_BYTES = 1 << 16
 
 
-class ImageSource(Closing):
+class ImageSource(SlideReader):
     """A decoded image held in memory until it is closed."""
 
     def __init__(self, info: SlideInfo, pixels: Pixels) -> None:
-        self._info = info
+        super().__init__(info)
         self._pixels = pixels
 
     @classmethod
@@ -96,18 +95,10 @@ class ImageSource(Closing):
         )
         return cls(info, pixels)
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the image."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        check_plane(self._info, plane)
-        rect = tile_rect(self._info.levels[level], col, row)
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        del tile  # the only level and plane
         if not self._pixels.size:
-            msg = "the image is closed"
-            raise ValueError(msg)
+            raise closed_error()
         return self._pixels[rect.y0 : rect.y1, rect.x0 : rect.x1].copy()
 
     def close(self) -> None:

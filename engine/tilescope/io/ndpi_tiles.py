@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +34,6 @@ _TILE_SIDE_PX = 512
 _LEAST_ROWS_PX = 64
 
 _WIDEST_JPEG = 65500
-
-_FORMAT_TAG, _MOST_TAGS = 65420, 1000
 
 #: Encoded data may be this much longer than decoded.
 _SLACK_BYTES = 1 << 16
@@ -134,25 +131,6 @@ class RestartIntervals:
             yield interval[:-2] if interval[-2:-1] == b"\xff" else interval
 
 
-def has_wide_offsets(path: Path) -> bool:
-    """Tell whether a file is laid out as Hamamatsu's scanners do, whatever it is called.
-
-    They write a TIFF of 32 bits whose offsets have 64; only their own tags tell the two apart.
-    """
-    with path.open("rb") as file:
-        head = file.read(12)
-        if len(head) < 12 or not head.startswith(b"II*\0"):
-            return False
-        start = struct.unpack_from("<Q", head, 4)[0]
-        if start > path.stat().st_size:
-            return False
-        file.seek(start)
-        count = int.from_bytes(file.read(2), "little")
-        entries = file.read(12 * min(count, _MOST_TAGS))
-    tags = {entries[at : at + 2] for at in range(0, len(entries), 12)}
-    return struct.pack("<H", _FORMAT_TAG) in tags
-
-
 def interval_tile(page: tifffile.TiffPage) -> Size:
     """Return pixels of a tile made of whole intervals.
 
@@ -194,7 +172,6 @@ def restart_intervals(
         A ``tifffile.TiffPage`` of an NDPI file.
     offsets, counts
         Place and length of each interval.
-
     """
     page = page.keyframe
     if page.jpegheader is None:

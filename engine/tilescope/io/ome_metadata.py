@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.slide import Level, SlideInfo
 from tilescope.io.sample_types import white_of
+from tilescope.io.zarr_omero import channel_property
 
 Pixels = NDArray[Any]
 Version = Literal["0.4", "0.5"]
@@ -251,19 +252,14 @@ def _colours(info: SlideInfo) -> Sequence[str]:
         return _RGB_COLOURS
     palette = _BAND_COLOURS if len(info.bands) > 1 else ("FFFFFF",)
     return [
-        info.properties.get(_property(i, "color"), palette[i % len(palette)])
+        info.properties.get(channel_property(i, "color"), palette[i % len(palette)])
         for i in range(len(info.bands))
     ]
 
 
-def _property(band: int, name: str) -> str:
-    """Return the name under which readers hand on what a slide says of a channel."""
-    return f"omero.channel.{band}.{name}"
-
-
 def _given_window(info: SlideInfo, band: int) -> ChannelWindow | None:
     names = ("window.start", "window.end", "window.min", "window.max")
-    texts = [info.properties.get(_property(band, name)) for name in names]
+    texts = [info.properties.get(channel_property(band, name)) for name in names]
     if None in texts:
         return None
     start, end, lowest, highest = (float(text or "nan") for text in texts)

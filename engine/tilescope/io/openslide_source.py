@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilescope._native import _pixels
-from tilescope.domain.geometry import Size
+from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import TileReadError, UnsupportedFormat
-from tilescope.io.faults import foreign_errors
+from tilescope.domain.tiles import TileKey
+from tilescope.errors import UnsupportedFormat
+from tilescope.io.faults import closed_error, foreign_errors
+from tilescope.io.icc import LARGEST_PROFILE_BYTES
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
-from tilescope.io.source import check_plane
+from tilescope.io.slide_reader import SlideReader
 from tilescope.io.tiff_directories import check_directories
 from tilescope.io.tiff_metadata import number, plausible
-from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -34,23 +34,21 @@ _HANDLE_CACHE_BYTES = 32 << 20
 #: OpenSlide decodes a vendor's tile as a whole, four bytes per pixel.
 _LARGEST_TILE_BYTES = 256 << 20
 
-_LARGEST_PROFILE_BYTES = 16 << 20
-
 _SIDES = ("width", "height")
 _TILE = Size(512, 512)
 _TILE_RANGE_PX = (256, 2048)
 
 
-class OpenSlideSource(Closing):
+class OpenSlideSource(SlideReader):
     """A slide that OpenSlide reads; its handle serves any number of threads."""
 
     def __init__(self, path: Path, handle: _Handle) -> None:
+        super().__init__(_describe(path, handle))
         self._path = path
         self._lock = threading.Lock()
         self._handle: _Handle | None = handle
         self._closed = False
         self._steps = handle.downsamples()
-        self._info = _describe(path, handle)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -76,21 +74,12 @@ class OpenSlideSource(Closing):
                 handle.release()
                 raise
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the slide."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        check_plane(self._info, plane)
-        rect = tile_rect(self._info.levels[level], col, row)
-        step = self._steps[level]
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        step = self._steps[tile.level]
         x_l0, y_l0 = round(rect.x0 * step), round(rect.y0 * step)
         words = np.empty((rect.height, rect.width), np.uint32)
-        where = f"reading tile ({col}, {row}) of level {level}"
-        with foreign_errors(self._path, where, TileReadError), self._borrowed() as handle:
-            handle.read(words, x_l0, y_l0, level)
+        with self._borrowed() as handle:
+            handle.read(words, x_l0, y_l0, tile.level)
         pixels = np.empty((rect.height, rect.width, 3), np.uint8)
         red, green, blue = self._info.background
         _pixels.argb_over(words, pixels, (red, green, blue))
@@ -108,8 +97,7 @@ class OpenSlideSource(Closing):
         """Lend the handle; one that failed is put aside, because its error never goes away."""
         with self._lock:
             if self._closed:
-                msg = "the slide is closed"
-                raise ValueError(msg)
+                raise closed_error()
             if self._handle is None:
                 self._handle = _Handle(self._path)
             handle = self._handle
@@ -183,7 +171,7 @@ class _Handle:
     def icc_profile(self) -> bytes | None:
         """Return the colour profile, None without one or with one too large to be meant."""
         size = self._api.get_icc_profile_size(self._slide)
-        if not 0 < size <= _LARGEST_PROFILE_BYTES:
+        if not 0 < size <= LARGEST_PROFILE_BYTES:
             return None
         return bytes(self._api.read_icc_profile(self._slide))
 

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import CorruptSlide, TileReadError, UnsupportedFormat
+from tilescope.domain.tiles import TileKey
+from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.extras import extra
-from tilescope.io.faults import foreign_errors, one_line
+from tilescope.io.faults import closed_error, foreign_errors, one_line
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
-from tilescope.io.source import check_plane
-from tilescope.runtime.closing import Closing
+from tilescope.io.slide_reader import SlideReader
 
 if TYPE_CHECKING:
     import pypdfium2
@@ -52,11 +51,11 @@ _PATIENCE_SECONDS = 60.0
 _PDFIUM = threading.Lock()
 
 
-class PdfSource(Closing):
+class PdfSource(SlideReader):
     """One page of an open PDF."""
 
     def __init__(self, info: SlideInfo, document: Any, page: Any, patience: float) -> None:  # noqa: ANN401
-        self._info = info
+        super().__init__(info)
         self._document = document
         self._page = page
         self._patience = patience
@@ -104,20 +103,11 @@ class PdfSource(Closing):
                 document.close()
                 raise
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the page."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        check_plane(self._info, plane)
-        rect = tile_rect(self._info.levels[level], col, row)
-        where = f"drawing tile ({col}, {row})"
-        with foreign_errors(self._info.path, where, TileReadError), _PDFIUM:
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        del tile  # the only level and plane
+        with _PDFIUM:
             if self._page is None:
-                msg = "the PDF is closed"
-                raise ValueError(msg)
+                raise closed_error()
             return _draw(self._page, self._info.size, rect, self._patience)
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from tilescope.io.extras import extra
-from tilescope.io.zarr_files import Span, closed_error, placed
+from tilescope.io.faults import closed_error
+from tilescope.io.zarr_files import Span, placed
 from tilescope.runtime.closing import Closing
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class RemoteFiles(Closing):
         self._is_closed = False
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[bytes | None]:
-        """Yield the bytes of each span; see :class:`~tilescope.io.zarr_files.ChunkFiles`."""
+        """Yield the bytes of each span; see :class:`~tilescope.io.zarr_files.ZarrFiles`."""
         for first in range(0, len(spans), _AT_ONCE):
             yield from self._fetch_together(spans[first : first + _AT_ONCE])
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tilescope.errors import CorruptSlide
-from tilescope.io.ndpi_tiles import has_wide_offsets
 
 _MAGICS = {b"II*\0": ("<", False), b"MM\0*": (">", False),
            b"II+\0": ("<", True), b"MM\0+": (">", True)}  # fmt: skip
@@ -27,6 +26,9 @@ _MOST_DIRECTORIES, _MOST_TAGS = 10_000, 4096
 _WIDTH, _LENGTH, _COMPRESSION = 256, 257, 259
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
 _JPEG = 7
+
+#: What every directory of a file of Hamamatsu's has, and how many tags are looked at for it.
+_HAMAMATSU_FORMAT, _MOST_HAMAMATSU_TAGS = 65420, 1000
 
 #: Where the intervals of Hamamatsu's JPEG start; what lies before the first is read at once.
 _INTERVAL_STARTS, _LONG = 65426, 4
@@ -70,6 +72,25 @@ def check_directories(path: Path) -> None:
                     raise CorruptSlide(path, reason)
             _check_pixels(path, tags, size_bytes)
             _check_intervals(path, file, tags.get(_INTERVAL_STARTS), size_bytes)
+
+
+def has_wide_offsets(path: Path) -> bool:
+    """Tell whether a file is laid out as Hamamatsu's scanners do, whatever it is called.
+
+    They write a TIFF of 32 bits whose offsets have 64; only their own tags tell the two apart.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        if len(head) < 12 or not head.startswith(b"II*\0"):
+            return False
+        start = struct.unpack_from("<Q", head, 4)[0]
+        if start > path.stat().st_size:
+            return False
+        file.seek(start)
+        count = int.from_bytes(file.read(2), "little")
+        entries = file.read(12 * min(count, _MOST_HAMAMATSU_TAGS))
+    tags = {entries[at : at + 2] for at in range(0, len(entries), 12)}
+    return struct.pack("<H", _HAMAMATSU_FORMAT) in tags
 
 
 def _check_pixels(path: Path, tags: dict[int, tuple[int, int, int]], size_bytes: int) -> None:

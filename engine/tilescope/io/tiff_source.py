@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.slide import SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import TileReadError
+from tilescope.domain.tiles import TileKey
 from tilescope.io.bytefile import ByteFile
 from tilescope.io.faults import foreign_errors
 from tilescope.io.image_header import check_declared_size
-from tilescope.io.source import check_plane
+from tilescope.io.slide_reader import SlideReader
 from tilescope.io.tiff_layout import Page, PageGrid
 from tilescope.io.tiff_structure import TiffLevel, read_structure
-from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -32,11 +30,11 @@ Pixels = NDArray[Any]
 _ENCODED_SLACK_BYTES = 1 << 20
 
 
-class TiffSource(Closing):
+class TiffSource(SlideReader):
     """An open TIFF; reads and decodes tiles in the calling thread, without a lock."""
 
     def __init__(self, info: SlideInfo, levels: tuple[TiffLevel, ...], file: ByteFile) -> None:
-        self._info = info
+        super().__init__(info)
         self._levels = levels
         self._file = file
         self._held = _HeldSegment()
@@ -69,29 +67,19 @@ class TiffSource(Closing):
         with foreign_errors(path, "opening the file"):
             return cls(info, levels, ByteFile(path))
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the slide."""
-        return self._info
-
     def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
         """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
         jpegs = self._jpegs.get((level, plane))
         quick = None if jpegs is None else jpegs.read(self._file, col, row)
-        return self._general(level, col, row, plane) if quick is None else quick
+        return super().read_tile(level, col, row, plane) if quick is None else quick
 
-    def _general(self, level: int, col: int, row: int, plane: int) -> Pixels:
-        """Return one tile of any kind, or say what is wrong with it."""
-        rect = tile_rect(self._info.levels[level], col, row)
-        check_plane(self._info, plane)
-        where = f"decoding tile ({col}, {row}) of level {level}"
-        with foreign_errors(self._info.path, where, TileReadError):
-            stored = self._levels[level]
-            if stored.orientation is None:
-                return self._checked(self._plane_pixels(stored, plane, rect), rect)
-            turned = stored.orientation.stored_rect(rect, self._info.levels[level].size)
-            upright = stored.orientation.upright(self._across_tiles(stored, plane, turned))
-            return self._checked(upright, rect)
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        stored = self._levels[tile.level]
+        if stored.orientation is None:
+            return self._checked(self._plane_pixels(stored, tile.plane, rect), rect)
+        turned = stored.orientation.stored_rect(rect, self._info.levels[tile.level].size)
+        upright = stored.orientation.upright(self._across_tiles(stored, tile.plane, turned))
+        return self._checked(upright, rect)
 
     def _checked(self, tile: Pixels, rect: Rect) -> Pixels:
         """Return a tile that is what the slide promises; what decoders return is up to the file."""

@@ -14,11 +14,11 @@ from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import CorruptSlide, UnsupportedFormat
 from tilescope.io.faults import Contradiction, collected_log, foreign_errors, one_line
+from tilescope.io.icc import LARGEST_PROFILE_BYTES
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
-from tilescope.io.ndpi_tiles import has_wide_offsets
 from tilescope.io.tiff_description import read_metadata
-from tilescope.io.tiff_directories import check_directories
+from tilescope.io.tiff_directories import check_directories, has_wide_offsets
 from tilescope.io.tiff_layout import (
     Page,
     PageGrid,
@@ -55,9 +55,6 @@ _MOST_PAGES = 100_000
 
 _ICC_TAG = 34675
 _NDPI_FOCUS = 65424
-
-#: Profiles of scanners take some hundred kilobytes.
-LARGEST_PROFILE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)

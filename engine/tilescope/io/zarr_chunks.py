@@ -19,7 +19,7 @@ from tilescope._native import _pixels
 from tilescope.domain.geometry import Rect
 from tilescope.io.scratch import Scratch
 from tilescope.io.zarr_codecs import most_encoded_bytes
-from tilescope.io.zarr_files import ChunkFiles, Span
+from tilescope.io.zarr_files import Span, ZarrFiles
 from tilescope.io.zarr_nodes import ChunkLayout
 from tilescope.io.zarr_shards import ShardIndices
 
@@ -70,7 +70,7 @@ class ChunkArray:
     """
 
     def __init__(
-        self, files: ChunkFiles, prefix: str, layout: ChunkLayout, axes: str, scratch: Scratch
+        self, files: ZarrFiles, prefix: str, layout: ChunkLayout, axes: str, scratch: Scratch
     ) -> None:
         self.shape = layout.shape
         self.chunks = layout.chunks

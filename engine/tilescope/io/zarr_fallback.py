@@ -19,18 +19,20 @@ from zarr.abc.store import (  # noqa: TID253
 from zarr.core.buffer import Buffer, BufferPrototype  # noqa: TID253
 
 from tilescope.domain.geometry import Rect
-from tilescope.io.zarr_files import ChunkFiles, Span, fetch_one
+from tilescope.io.zarr_files import Span, ZarrFiles, fetch_one
 
 Pixels = NDArray[Any]
 
 #: The longest piece that is given to zarr-python, which decodes it without a bound of its own.
 _LARGEST_PIECE_BYTES = 512 << 20
 
+_UNLISTED = "the pieces of a slide are read by name and cannot be listed"
+
 
 class FallbackArray:
     """A :class:`~tilescope.io.zarr_layout.PixelArray` that is read by zarr-python."""
 
-    def __init__(self, files: ChunkFiles, prefix: str, version: int, axes: str) -> None:
+    def __init__(self, files: ZarrFiles, prefix: str, version: int, axes: str) -> None:
         array = zarr.open_array(
             store=_FilesStore(files),
             path=prefix.rstrip("/"),
@@ -64,7 +66,7 @@ class FallbackArray:
 class _FilesStore(Store):
     """Pieces of bytes as zarr-python asks for them; nothing is written or listed."""
 
-    def __init__(self, files: ChunkFiles) -> None:
+    def __init__(self, files: ZarrFiles) -> None:
         super().__init__(read_only=True)
         self._files = files
 
@@ -104,19 +106,19 @@ class _FilesStore(Store):
         return False
 
     async def set(self, key: str, value: Buffer) -> None:
-        raise NotImplementedError(key)
+        self._check_writable()
 
     async def delete(self, key: str) -> None:
-        raise NotImplementedError(key)
+        self._check_writable()
 
     def list(self) -> AsyncIterator[str]:
-        raise NotImplementedError
+        raise NotImplementedError(_UNLISTED)
 
     def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError(prefix)
+        raise NotImplementedError(_UNLISTED)
 
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError(prefix)
+        raise NotImplementedError(_UNLISTED)
 
 
 def _span(key: str, wanted: ByteRequest | None) -> Span:

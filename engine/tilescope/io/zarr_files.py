@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tilescope.io.faults import closed_error
+
 _FLAGS = (
     os.O_RDONLY
     | getattr(os, "O_BINARY", 0)
@@ -37,7 +39,7 @@ class Span:
     start: int | None = None
 
 
-class ChunkFiles(Protocol):
+class ZarrFiles(Protocol):
     """Named pieces of bytes; every method may be called from any thread."""
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[bytes | None]:
@@ -59,7 +61,7 @@ class ChunkFiles(Protocol):
         ...
 
 
-def fetch_one(files: ChunkFiles, span: Span) -> bytes | None:
+def fetch_one(files: ZarrFiles, span: Span) -> bytes | None:
     """Return the bytes of one span, None when the piece does not exist."""
     (data,) = files.fetch((span,))
     return data
@@ -85,11 +87,6 @@ def placed(span: Span, size_bytes: int) -> tuple[int, int]:
     return start, span.count
 
 
-def closed_error() -> ValueError:
-    """Return what reading from a closed slide raises."""
-    return ValueError("the slide is closed")
-
-
 class LocalFiles:
     """A folder; each file is opened for one read, so nothing is held between reads."""
 
@@ -98,7 +95,7 @@ class LocalFiles:
         self._is_closed = False
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[bytes | None]:
-        """Yield the bytes of each span; see :class:`ChunkFiles`."""
+        """Yield the bytes of each span; see :class:`ZarrFiles`."""
         for span in spans:
             if self._is_closed:
                 raise closed_error()

@@ -19,7 +19,7 @@ from tilescope.io.sample_types import tile_dtype, white_of
 from tilescope.io.scratch import Scratch
 from tilescope.io.tiff_metadata import number, plausible, um_per_unit
 from tilescope.io.zarr_chunks import ChunkArray
-from tilescope.io.zarr_files import ChunkFiles
+from tilescope.io.zarr_files import ZarrFiles
 from tilescope.io.zarr_nodes import LONGEST_SIDE, Node, chunk_layout, read_node
 from tilescope.io.zarr_omero import channel_properties, channels_of, colour_of, labels_of
 
@@ -91,7 +91,7 @@ class ZarrImage:
 class Place:
     """What is being opened: its files, its path or URL for messages, its identity and size."""
 
-    files: ChunkFiles
+    files: ZarrFiles
     scratch: Scratch
     path: str
     identity: SlideId

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tilescope.io.zarr_codecs import CodecChain, chain_of_v2, chain_of_v3
-from tilescope.io.zarr_files import ChunkFiles, Span, fetch_one
+from tilescope.io.zarr_files import Span, ZarrFiles, fetch_one
 
 #: Consolidated metadata of a plate can be long; parsed, they take twenty times as much memory.
 _LARGEST_JSON_BYTES = 16 << 20
@@ -99,7 +99,7 @@ class ChunkLayout:
     shard: ShardLayout | None = None
 
 
-def read_node(files: ChunkFiles, prefix: str, version: int | None = None) -> Node | None:
+def read_node(files: ZarrFiles, prefix: str, version: int | None = None) -> Node | None:
     """Return the node whose metadata lie below ``prefix``, None when there is none.
 
     Parameters
@@ -141,7 +141,7 @@ def chunk_layout(node: Node) -> ChunkLayout | None:
     return layout if layout is not None and _makes_sense(layout) else None
 
 
-def _json(files: ChunkFiles, key: str) -> Mapping[str, Any] | None:
+def _json(files: ZarrFiles, key: str) -> Mapping[str, Any] | None:
     data = fetch_one(files, Span(key, _LARGEST_JSON_BYTES))
     return None if data is None else _object(json.loads(data))
 

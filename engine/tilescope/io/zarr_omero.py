@@ -53,10 +53,15 @@ def labels_of(channels: Sequence[Mapping[str, Any]], count: int) -> tuple[str, .
 def channel_properties(channels: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the channels as text; see the head of this module."""
     return {
-        f"omero.channel.{index}.{key}": value
+        channel_property(index, key): value
         for index, channel in enumerate(channels)
         for key, value in _fields(channel)
     }
+
+
+def channel_property(index: int, key: str) -> str:
+    """Return the name in ``SlideInfo.properties`` of what a slide says of a channel."""
+    return f"omero.channel.{index}.{key}"
 
 
 def _fields(channel: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilescope.io.zarr_codecs import most_encoded_bytes, without_checksum
-from tilescope.io.zarr_files import ChunkFiles, Span, fetch_one
+from tilescope.io.zarr_files import Span, ZarrFiles, fetch_one
 from tilescope.io.zarr_nodes import ShardLayout
 
 #: Indices of one array kept in memory.
@@ -27,7 +27,7 @@ Index = NDArray[np.uint64]
 class ShardIndices:
     """Indices of an array's shards, least recently used out first; for any number of threads."""
 
-    def __init__(self, files: ChunkFiles, layout: ShardLayout, chunk_bytes: int) -> None:
+    def __init__(self, files: ZarrFiles, layout: ShardLayout, chunk_bytes: int) -> None:
         self._files = files
         self._layout = layout
         self._most_bytes = most_encoded_bytes(chunk_bytes)

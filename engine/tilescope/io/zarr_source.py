@@ -14,19 +14,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope.domain.geometry import Rect
 from tilescope.domain.slide import SlideId, SlideInfo
-from tilescope.domain.tiles import tile_rect
-from tilescope.errors import SlideError, SlideNotFound, TileReadError, UnsupportedFormat
+from tilescope.domain.tiles import TileKey
+from tilescope.errors import SlideError, SlideNotFound, UnsupportedFormat
 from tilescope.io.faults import foreign_errors
 from tilescope.io.identity import slide_id
 from tilescope.io.sample_types import as_tile_dtype
 from tilescope.io.scratch import Scratch
-from tilescope.io.source import check_plane
-from tilescope.io.zarr_files import ChunkFiles, LocalFiles
+from tilescope.io.slide_reader import SlideReader
+from tilescope.io.zarr_files import LocalFiles, ZarrFiles
 from tilescope.io.zarr_layout import Place, ZarrImage, read_image
 from tilescope.io.zarr_nodes import Node, read_node
 from tilescope.io.zip_files import ZipFiles
-from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
@@ -36,12 +36,12 @@ _AS_THEY_ARE = (np.dtype(np.uint8), np.dtype(np.uint16))
 _WANTED = "zarr.json, .zgroup or .zarray"
 
 
-class ZarrSource(Closing):
+class ZarrSource(SlideReader):
     """An open OME-Zarr image; tiles are read from any thread."""
 
     def __init__(self, place: Place, info: SlideInfo, image: ZarrImage) -> None:
+        super().__init__(info)
         self._place = place
-        self._info = info
         self._image = image
 
     @classmethod
@@ -93,20 +93,10 @@ class ZarrSource(Closing):
                 files.close()
                 raise
 
-    @property
-    def info(self) -> SlideInfo:
-        """What is known of the slide."""
-        return self._info
-
-    def read_tile(self, level: int, col: int, row: int, plane: int = 0) -> Pixels:
-        """Return one tile; see :class:`~tilescope.io.source.SlideSource`."""
-        rect = tile_rect(self._info.levels[level], col, row)
-        check_plane(self._info, plane)
-        time, depth = divmod(plane, self._info.z)
-        where = f"reading tile ({col}, {row}) of level {level}"
-        with foreign_errors(self._info.path, where, TileReadError):
-            tile = self._image.arrays[level].read(rect, time, depth)
-            return tile if tile.dtype in _AS_THEY_ARE else as_tile_dtype(tile)
+    def _read(self, tile: TileKey, rect: Rect) -> Pixels:
+        time, depth = divmod(tile.plane, self._info.z)
+        pixels = self._image.arrays[tile.level].read(rect, time, depth)
+        return pixels if pixels.dtype in _AS_THEY_ARE else as_tile_dtype(pixels)
 
     def close(self) -> None:
         """Give back the files; twice is fine."""
@@ -116,7 +106,7 @@ class ZarrSource(Closing):
             array.close()
 
 
-def _root(files: ChunkFiles, missing: SlideError) -> Node:
+def _root(files: ZarrFiles, missing: SlideError) -> Node:
     root = read_node(files, "")
     if root is None:
         raise missing

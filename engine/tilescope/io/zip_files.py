@@ -67,7 +67,7 @@ class ZipFiles:
         return key in self._entries
 
     def fetch(self, spans: Sequence[Span]) -> Iterator[bytes | None]:
-        """Yield the bytes of each span; see :class:`~tilescope.io.zarr_files.ChunkFiles`."""
+        """Yield the bytes of each span; see :class:`~tilescope.io.zarr_files.ZarrFiles`."""
         for span in spans:
             entry = self._entries.get(span.key)
             yield None if entry is None else self._read(span, entry)

@@ -15,32 +15,38 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tilescope.store import schema
+from tilescope.errors import ProjectError
+from tilescope.store import schema, states
 from tilescope.store.catalogue import now
-from tilescope.store.faults import ProjectError, database_errors
+from tilescope.store.faults import database_errors
 from tilescope.store.history import Standing
 from tilescope.store.leaves import KINDS, id_keys, is_whole, unreadable_slots
 from tilescope.store.objects import ROW_OF_ID
-from tilescope.store.schema import LEAF_SIZE, TABLES
+from tilescope.store.older import states_by_leaf
+from tilescope.store.schema import LEAF_SIZE, LOST, STATE, TABLES, WKB
 from tilescope.store.storage import new_file
 
 _BATCH = 200
 _LAST_KEY = 2**62
 _COPIED = ("slide", "class", "author", "run", "measure_names", "journal", "edit", "delta")
-_PLACEHOLDERS = {
-    "slide": "INSERT INTO slide SELECT DISTINCT s.slide, 'slide ' || s.slide, '', NULL, "
-    "'lost ' || s.slide, NULL, NULL, NULL, '' FROM {0} s "
-    "WHERE s.slide NOT IN (SELECT slide FROM slide)",
-    "class": "INSERT INTO class SELECT DISTINCT s.class, 'class ' || s.class, 8421504, NULL "
-    "FROM state s WHERE s.class != 0 AND s.class NOT IN (SELECT class FROM class)",
-    "author": "INSERT INTO author SELECT DISTINCT author, 'import', 'lost ' || author, '{{}}' "
-    "FROM leaf WHERE author NOT IN (SELECT author FROM author)",
+_STAND_INS = {
+    "slide": "INSERT INTO slide SELECT n, 'slide ' || n, '', NULL, 'lost ' || n, NULL, NULL, NULL, "
+    "'' FROM used WHERE n NOT IN (SELECT slide FROM slide)",
+    "class": "INSERT INTO class SELECT n, 'class ' || n, 8421504, NULL FROM used "
+    "WHERE n != 0 AND n NOT IN (SELECT class FROM class)",
+    "author": "INSERT INTO author SELECT n, 'import', 'lost ' || n, '{}' FROM used "
+    "WHERE n NOT IN (SELECT author FROM author)",
+    "edit": "INSERT INTO edit SELECT n, 'lost', '', '', NULL, NULL, 0, 0, 0, 2 FROM used "
+    "WHERE n NOT IN (SELECT edit FROM edit)",
 }
+_GUESS = np.array((0, 0, KINDS.index("detection"), 0), STATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +126,9 @@ def _with_new_head(damaged: Path, folder: Path) -> Path:
     at the same pages; the first page names these and little else.
     """
     fresh, copy = folder / "fresh", folder / "copy"
-    with closing(sqlite3.connect(fresh, isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
-        schema.create(db)
-        db.execute("COMMIT")
-        page_bytes = int(db.execute("PRAGMA page_size").fetchone()[0])
-    head = bytearray(fresh.read_bytes()[:page_bytes])
-    head[28:40] = (damaged.stat().st_size // page_bytes).to_bytes(4, "big") + bytes(8)
+    new_file(fresh)
+    head = bytearray(fresh.read_bytes()[: schema.PAGE_BYTES])
+    head[28:40] = (damaged.stat().st_size // schema.PAGE_BYTES).to_bytes(4, "big") + bytes(8)
     shutil.copyfile(damaged, copy)
     log = damaged.with_name(f"{damaged.name}-wal")
     if log.exists():
@@ -146,6 +148,8 @@ class _Salvage:
         self._source = source
         self._new = new
         self._gaps: dict[str, int] = {}
+        columns = source.execute("SELECT name FROM pragma_table_info('state')")
+        self._is_first_version = ("row",) in columns.fetchall()
         self._losses: list[str] = []
 
     def run(self) -> Salvaged:
@@ -156,16 +160,13 @@ class _Salvage:
         self._copy_measures()
         if self._gaps and not self._read:
             raise _hopeless(self._damaged)
-        for table, statement in _PLACEHOLDERS.items():
-            for used_in in ("state", "run") if table == "slide" else ("",):
-                found = self._new.execute(statement.format(used_in)).rowcount
-                self._lost(found, f"{table} entries had to be replaced by placeholders")
         self._index()
+        self._replace_lost()
         self._close_history()
         self._losses += [
             f"{n} places in table {table} cannot be read" for table, n in self._gaps.items()
         ]
-        there = self._new.execute("SELECT count(*) FROM state WHERE gone IS NULL").fetchone()[0]
+        there = self._new.execute("SELECT coalesce(sum(there), 0) FROM state").fetchone()[0]
         return Salvaged(there, tuple(self._losses))
 
     def _lost(self, number: int, what: str) -> None:
@@ -181,7 +182,7 @@ class _Salvage:
 
     def _rows(self, table: str) -> Iterator[list[Any]]:
         """Yield all rows that can be read, in order of their key."""
-        key = TABLES[table].split(" ", 1)[0]
+        key = "row" if table == "state" and self._is_first_version else _key_of(table)
         after, limit = -1, _BATCH
         while True:
             query = f"SELECT * FROM {table} WHERE {key} > ? ORDER BY {key} LIMIT ?"  # noqa: S608
@@ -226,49 +227,52 @@ class _Salvage:
 
     def _copy_leaves(self) -> None:
         broken = 0
+        coding = (WKB,) if self._is_first_version else ()
+        marks = ", ".join("?" * 16)
         for rows in self._rows("leaf"):
-            whole = [row for row in rows if is_whole(row)]
+            whole = [row for row in ((*row, *coding) for row in rows) if is_whole(row)]
             broken += len(rows) - len(whole)
-            marks = ", ".join("?" * len(rows[0]))
             self._new.executemany(f"INSERT INTO leaf VALUES ({marks})", whole)  # noqa: S608
         self._lost(broken, f"groups of up to {LEAF_SIZE} objects contradict themselves")
 
     def _copy_states(self) -> None:
         """Copy states of objects whose leaf is there, and guess those that are missing."""
         homeless = 0
-        for rows in self._rows("state"):
-            kept = [row for row in rows if _is_state(row) and self._has_place(row[0])]
-            homeless += len(rows) - len(kept)
-            self._new.executemany("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", kept)
-        self._lost(homeless, "objects lost their outline")
+        for leaf, slide, _, objects in self._states():
+            size = self._objects_in(leaf)
+            homeless += size == 0
+            if size and _are_states(slide, objects, size):
+                self._put_states(leaf, slide, np.frombuffer(objects, STATE))
+        self._lost(homeless, f"groups of up to {LEAF_SIZE} objects lost their outline")
         guessed = unreadable = 0
-        for leaf, slide, ends, geometry in self._new.execute(
-            "SELECT leaf, slide, ends, geometry FROM leaf"
+        for leaf, slide, *columns in self._new.execute(
+            "SELECT leaf, slide, ends, geometry, coding FROM leaf"
         ):
-            first = leaf * LEAF_SIZE
-            known = {
-                row[0]
-                for row in self._new.execute(
-                    "SELECT row FROM state WHERE row BETWEEN ? AND ?",
-                    (first, first + LEAF_SIZE - 1),
-                )
-            }
-            unreadable_here = unreadable_slots(ends, geometry)
-            for slot in range(len(ends) // 4):
-                row = first + slot
-                if slot in unreadable_here:
-                    unreadable += self._new.execute(
-                        "DELETE FROM state WHERE row = ?", (row,)
-                    ).rowcount
-                elif row not in known:
-                    guess = (row, slide, 0, KINDS.index("detection"), 0, None)
-                    self._new.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", guess)
-                    guessed += 1
+            known = states.read(self._new, np.array([leaf])).states
+            lost = unreadable_slots(*columns)
+            found = known if len(known) else np.full(self._objects_in(leaf), _GUESS, STATE)
+            guessed += len(found) - len(known)
+            if lost or not len(known):
+                found = found.copy()
+                found["gone"][list(lost)] = LOST
+                self._put_states(leaf, slide, found)
+            unreadable += len(lost)
         self._lost(unreadable, "objects have an outline that cannot be read")
         self._lost(guessed, "objects lost class and lock, and are there even if they were deleted")
 
-    def _has_place(self, row: int) -> bool:
-        return row % LEAF_SIZE < self._objects_in(row // LEAF_SIZE)
+    def _states(self) -> Iterator[tuple[Any, ...]]:
+        rows = chain.from_iterable(self._rows("state"))
+        if not self._is_first_version:
+            return rows
+        known = (row for row in rows if _is_state_by_row(row))
+        return states_by_leaf(known, lambda leaf: self._objects_in(leaf) or LEAF_SIZE, _GUESS)
+
+    def _put_states(self, leaf: int, slide: int, found: NDArray[np.void]) -> None:
+        there = int(np.count_nonzero(found["gone"] == 0))
+        self._new.execute(
+            "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
+            (leaf, slide, there, found.tobytes()),
+        )
 
     def _copy_measures(self) -> None:
         lost = 0
@@ -291,39 +295,62 @@ class _Salvage:
 
     def _index(self) -> None:
         """Make anew what follows from leaves and states; of twins the newest version stays."""
-        for leaf, names in self._new.execute("SELECT leaf, ids FROM leaf ORDER BY leaf DESC"):
+        for leaf, slide, names in self._new.execute(
+            "SELECT leaf, slide, ids FROM leaf ORDER BY leaf DESC"
+        ):
             ids = np.frombuffer(names, np.uint8).reshape(-1, 16)
+            found = states.read(self._new, np.array([leaf])).states.copy()
             for slot, key in enumerate(id_keys(ids).tolist()):
+                if found["gone"][slot] == 0 and self._has_twin(key, ids[slot].tobytes()):
+                    found["gone"][slot] = LOST
+                    self._put_states(leaf, slide, found)
                 row = leaf * LEAF_SIZE + slot
-                state = self._new.execute("SELECT gone FROM state WHERE row = ?", (row,)).fetchone()
-                if state is None:
-                    continue
-                if state[0] is None and self._has_twin(key, ids[slot].tobytes()):
-                    self._new.execute("UPDATE state SET gone = 0 WHERE row = ?", (row,))
                 self._new.execute("INSERT INTO handle VALUES (?, ?)", (key, row))
         self._new.execute(
-            "INSERT INTO box SELECT leaf, slide, slide, x0, x1, y0, y1 FROM leaf WHERE leaf IN "  # noqa: S608
-            f"(SELECT DISTINCT row / {LEAF_SIZE} FROM state WHERE gone IS NULL)"
-        )
-        self._new.execute(
-            "INSERT INTO tally SELECT slide, class, kind, count(*) FROM state "
-            "WHERE gone IS NULL GROUP BY slide, class, kind"
+            "INSERT INTO box SELECT leaf, leaf.slide, leaf.slide, x0, x1, y0, y1 "
+            "FROM leaf JOIN state USING (leaf) WHERE there > 0"
         )
 
     def _has_twin(self, key: int, name: bytes) -> bool:
         return self._new.execute(ROW_OF_ID, (key, name)).fetchone() is not None
 
+    def _replace_lost(self) -> None:
+        """Count the objects, and put stand-ins where they name what could not be read."""
+        query = "SELECT slide FROM state UNION SELECT slide FROM run"
+        used: dict[str, set[int]] = {"class": set(), "edit": set()}
+        used["slide"] = {row[0] for row in self._new.execute(query)}
+        used["author"] = {row[0] for row in self._new.execute("SELECT DISTINCT author FROM leaf")}
+        for part in states.stretches(self._new):
+            states.count(self._new, part.slides[part.owners], part.states[:0], part.states)
+            used["class"].update(np.unique(part.states["class"]).tolist())
+            used["edit"].update(np.unique(part.states["gone"]).tolist())
+        used["edit"] -= {0, LOST}
+        self._new.execute("CREATE TEMP TABLE used (n INTEGER PRIMARY KEY)")
+        for table, statement in _STAND_INS.items():
+            self._new.execute("DELETE FROM used")
+            self._new.executemany("INSERT INTO used VALUES (?)", ((n,) for n in used[table]))
+            found = self._new.execute(statement).rowcount
+            self._lost(found, f"{table} entries were lost and got new ones with made-up names")
+
     def _close_history(self) -> None:
         self._new.execute("UPDATE edit SET standing = ?", (Standing.DROPPED,))
-        self._new.execute(
-            "INSERT INTO edit SELECT DISTINCT gone, 'lost', '', ?, NULL, NULL, 0, 0, 0, ? "
-            "FROM state WHERE gone NOT IN (SELECT edit FROM edit)",
-            (now(), Standing.DROPPED),
-        )
         self._new.execute(
             "INSERT INTO journal (at, user, action) VALUES (?, '', 'salvage')", (now(),)
         )
 
 
-def _is_state(row: Sequence[Any]) -> bool:
-    return all(isinstance(v, int) for v in row[:5]) and 0 <= row[3] < len(KINDS)
+def _key_of(table: str) -> str:
+    return TABLES[table].split(" ", 1)[0]
+
+
+def _are_states(slide: object, objects: object, size: int) -> bool:
+    if not isinstance(slide, int) or not isinstance(objects, bytes):
+        return False
+    if len(objects) != size * STATE.itemsize:
+        return False
+    return bool((np.frombuffer(objects, STATE)["kind"] < len(KINDS)).all())
+
+
+def _is_state_by_row(row: Sequence[Any]) -> bool:
+    whole = all(isinstance(v, int) and 0 <= v < LOST for v in row[1:5])
+    return whole and row[3] < len(KINDS) and (row[5] is None or 0 <= row[5] < LOST)

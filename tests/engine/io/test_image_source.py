@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from tilescope.domain.geometry import Rect
-from tilescope.errors import CorruptSlide, SlideError, UnsupportedFormat
+from tilescope.errors import CorruptSlide, SlideError, TileReadError, UnsupportedFormat
 from tilescope.io.bmp import decode_bmp
 from tilescope.io.image_chunks import icc_profile, image_orientation
 from tilescope.io.image_header import check_declared_size, read_header
@@ -77,6 +77,16 @@ def png_of_size(width, height):
     data = bytearray(imagecodecs.png_encode(np.zeros((8, 8, 3), np.uint8)))
     data[16:24] = struct.pack(">II", width, height)
     return bytes(data)
+
+
+def test_a_closed_image_says_so(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(imagecodecs.png_encode(np.zeros((70, 50), np.uint8)))
+    source = ImageSource.open(path)
+    source.close()
+    source.close()
+    with pytest.raises(TileReadError, match=r"tile \(0, 0\) of level 0 .*closed"):
+        source.read_tile(0, 0, 0)
 
 
 @pytest.mark.parametrize("size", [(100_000, 100_000), (2**31 - 1, 2**31 - 1)])

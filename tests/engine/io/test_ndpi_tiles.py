@@ -1,23 +1,19 @@
 """NDPI pages made on the fly: one JPEG with restart markers, and the list of where they are."""
 
-import io
-
 import imagecodecs
 import numpy as np
 import pytest
-import tifffile
-from PIL import Image
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.errors import CorruptSlide, TileReadError, UnsupportedFormat
 from tilescope.io.cache import TileCache
-from tilescope.io.ndpi_tiles import gathered, has_wide_offsets
+from tilescope.io.ndpi_tiles import gathered
 from tilescope.io.openslide_source import OpenSlideSource
 from tilescope.io.region import read_region
+from tilescope.io.tiff_directories import has_wide_offsets
 from tilescope.io.tiff_source import TiffSource
+from tilescope.testing.ndpi import jpeg_with_restarts, write_ndpi
 from tilescope.testing.sources import SlideSourceContract
-
-ASCII, SHORT, LONG, FLOAT, SLONG = 2, 3, 4, 11, 9
 
 
 def texture(width, height, seed=0):
@@ -26,57 +22,13 @@ def texture(width, height, seed=0):
     return np.stack([x // 5 % 200 + noise, y // 3 % 200 + noise, (x + y) % 200], 2).astype(np.uint8)
 
 
-def encoded(pixels, interval, subsampling="4:4:4"):
-    """Return a JPEG of one page and where each of its restart intervals starts."""
-    memory = io.BytesIO()
-    Image.fromarray(pixels).save(
-        memory, "jpeg", subsampling=subsampling, restart_marker_blocks=interval, quality=90
-    )
-    data = memory.getvalue()
-    scan = data.index(b"\xff\xda")
-    starts = [scan + 2 + int.from_bytes(data[scan + 2 : scan + 4], "big")]
-    at = starts[0]
-    while (at := data.find(b"\xff", at) + 1) > 0:
-        if 0xD0 <= data[at] <= 0xD7:
-            starts.append(at + 1)
-    return data, np.asarray(starts, np.uint32)
-
-
-def write_ndpi(path, pages, interval, *, focus=None, starts=lambda found: found, **options):
-    """Write pages, finest first; ``focus`` is the height of each one's focal plane."""
-    with tifffile.TiffWriter(path) as writer:
-        for pixels, offset in zip(pages, focus or [0] * len(pages), strict=True):
-            data, found = encoded(pixels, interval, **options)
-            found = starts(found)
-            writer.write(
-                iter([data]),
-                shape=pixels.shape,
-                dtype=np.uint8,
-                photometric="ycbcr",
-                compression="jpeg",
-                rowsperstrip=pixels.shape[0],
-                metadata=None,
-                software="NDP.scan",
-                resolution=(43478, 43478),
-                resolutionunit="CENTIMETER",
-                extratags=[
-                    (271, ASCII, 0, "Hamamatsu", True),
-                    (65420, SHORT, 1, 1, True),
-                    (65421, FLOAT, 1, 20.0, True),
-                    (65424, SLONG, 1, offset, True),
-                    (65426, LONG, len(found), found, True),
-                ],
-            )
-    return path
-
-
 def whole(source, level=0, plane=0):
     rect = Rect.of_size(source.info.levels[level].size)
     return read_region(source, TileCache(64 << 20), level, rect, plane=plane)
 
 
 def decoded(pixels, interval, **options):
-    return imagecodecs.jpeg8_decode(encoded(pixels, interval, **options)[0])
+    return imagecodecs.jpeg8_decode(jpeg_with_restarts(pixels, interval, **options)[0])
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec
+from zarr.core.sync import sync
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import TileReadError
 from tilescope.io.scratch import Scratch
 from tilescope.io.zarr_chunks import ChunkArray
-from tilescope.io.zarr_fallback import FallbackArray
+from tilescope.io.zarr_fallback import FallbackArray, _FilesStore
 from tilescope.io.zarr_files import LocalFiles
 from tilescope.io.zarr_nodes import chunk_layout, read_node
 from tilescope.io.zarr_source import ZarrSource
@@ -151,6 +152,20 @@ def test_what_is_not_known_is_read_by_zarr_python(tmp_path, options):
     assert chunk_layout(read_node(LocalFiles(tmp_path), "")) is None
     with ZarrSource.open(tmp_path) as source:
         np.testing.assert_array_equal(source.read_tile(0, 0, 0)[..., 0], values)
+
+
+def test_what_zarr_python_reads_it_cannot_change(tmp_path):
+    zarr.create_array(tmp_path, data=np.ones((8, 8), np.uint8), compressors=None)
+    chunk = tmp_path / "c/0/0"
+    store = _FilesStore(LocalFiles(tmp_path))
+    array = zarr.open_array(store, mode="r")
+    with pytest.raises(ValueError, match="read-only"):
+        array[...] = 7
+    with pytest.raises(ValueError, match="read-only"):
+        sync(store.delete("c/0/0"))
+    with pytest.raises(ValueError, match="read-only"):
+        zarr.open_array(store, mode="r+")
+    assert chunk.read_bytes() == b"\1" * 64
 
 
 def test_a_chunk_in_the_order_of_a_tile_is_decoded_once(tmp_path):
