@@ -24,22 +24,23 @@ class Mailbox(QObject):
         self._letters: list[object] = []
         self._is_open = True
 
-    def post(self, letter: object) -> None:
-        """Leave something; after ``close`` it is dropped."""
+    def post(self, letter: object) -> bool:
+        """Leave something; False when the mailbox is closed and nobody will get it."""
         with self._lock:
             if not self._is_open:
-                return
+                return False
             self._letters.append(letter)
-            if len(self._letters) > 1:
-                return
-            # Inside the lock, so that nothing is posted to a mailbox that was closed meanwhile.
-            QCoreApplication.postEvent(self, QEvent(_WAKE))
+            if len(self._letters) == 1:
+                # Inside the lock, so that nothing is sent to a mailbox that was closed meanwhile.
+                QCoreApplication.postEvent(self, QEvent(_WAKE))
+        return True
 
-    def close(self) -> None:
-        """Take no more letters and drop those that wait."""
+    def close(self) -> list[object]:
+        """Take no more letters, and return those that nobody got."""
         with self._lock:
             self._is_open = False
-            self._letters.clear()
+            letters, self._letters = self._letters, []
+        return letters
 
     def event(self, event: QEvent) -> bool:
         """Hand over what has come; called by Qt."""

@@ -18,8 +18,8 @@ from tilescope_desktop.view.canvas import REPAIR_SECONDS, Canvas, device_transfo
 _MOST_SIDE = 220
 _SEEN = QColor(255, 210, 0, 70)
 _BOX = QColor(255, 210, 0)
-#: Seen means seen closer than this: the slide shown at least so many times larger than the map.
-_SEEN_FROM = 3.0
+#: What shows more of the slide than this is a look around, not a look at it.
+_SEEN_SHARE = 0.2
 
 
 class OverviewMap(QWidget):
@@ -67,7 +67,9 @@ class OverviewMap(QWidget):
     def follow(self, view: Viewport) -> None:
         """Show which part of the slide the view has, and remember that it was seen."""
         self._view = view
-        if self._whole is not None and view.l0_per_px * _SEEN_FROM < self._whole.l0_per_px:
+        if self._slide is None or self._whole is None:
+            return
+        if view.bounds_l0.area < _SEEN_SHARE * self._slide.info.size.area:
             painter = QPainter(self._seen)
             painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
             painter.setPen(Qt.PenStyle.NoPen)

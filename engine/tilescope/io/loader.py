@@ -43,7 +43,7 @@ class TileLoader(Closing):
         self,
         cache: TileCache,
         load: Callable[[TileKey], Pixels],
-        on_ready: Callable[[TileKey], None],
+        on_ready: Callable[[TileKey], object],
         *,
         threads: int,
     ) -> None:

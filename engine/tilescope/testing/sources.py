@@ -20,6 +20,7 @@ import pytest
 from tilescope.domain.geometry import Size
 from tilescope.domain.slide import Level
 from tilescope.domain.tiles import tile_rect
+from tilescope.errors import TileReadError
 from tilescope.io.source import SlideSource
 
 _THREADS = 4
@@ -101,6 +102,12 @@ class SlideSourceContract:
         source.close()
         source.close()
         assert isinstance(source.info.size, Size)
+
+    def test_a_closed_slide_says_so(self, source: SlideSource) -> None:
+        """Reading from it is an error that names the tile, not a crash."""
+        source.close()
+        with pytest.raises(TileReadError, match="closed"):
+            source.read_tile(0, 0, 0)
 
 
 def _some_tiles(levels: tuple[Level, ...]) -> list[tuple[int, int, int]]:

@@ -1,0 +1,52 @@
+"""What can be done, as data: menu, shortcut and palette show the same commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something the user can do.
+
+    Attributes
+    ----------
+    id
+        Stable name, ``view.zoom-in``; settings keep shortcuts by it.
+    title
+        What it is called in menus.
+    menu
+        The menu it stands in; empty keeps it to the palette.
+    run
+        Does it; on the window's thread, at once.
+    shortcut
+        Keys, as in ``Ctrl+O``; empty for none.
+    is_enabled
+        Tells whether it can be done now.
+    is_checked
+        Tells whether it is switched on; None for what is no switch.
+    """
+
+    id: str
+    title: str
+    menu: str
+    run: Callable[[], None]
+    shortcut: str = ""
+    is_enabled: Callable[[], bool] = lambda: True
+    is_checked: Callable[[], bool] | None = None
+
+
+def matching(commands: Iterable[Command], typed: str) -> list[Command]:
+    """Return the commands whose title or menu has every word of ``typed``, best first.
+
+    A title that begins with what was typed comes before one that only holds it.
+    """
+    words = typed.casefold().split()
+    found = []
+    for command in commands:
+        text = f"{command.title} {command.menu}".casefold()
+        if all(word in text for word in words):
+            starts = command.title.casefold().startswith(typed.casefold().strip())
+            found.append((not starts, command.title.casefold(), command))
+    return [command for _, _, command in sorted(found, key=lambda item: item[:2])]

@@ -1,0 +1,41 @@
+"""What the status bar says of the place under the cursor."""
+
+from __future__ import annotations
+
+from tilescope.domain.geometry import Point
+from tilescope.domain.slide import SlideInfo
+from tilescope_desktop.model.viewport import Viewport
+
+
+def place_text(point_l0: Point, um_per_px: float | None) -> str:
+    """Return a position in level-0 pixels, and in µm or mm where the slide is calibrated."""
+    pixels = f"{point_l0.x:.0f}, {point_l0.y:.0f} px"
+    if um_per_px is None:
+        return pixels
+    x, y = point_l0.x * um_per_px, point_l0.y * um_per_px
+    if max(abs(x), abs(y)) >= 1000:
+        return f"{pixels}   {x / 1000:.3f}, {y / 1000:.3f} mm"
+    return f"{pixels}   {x:.1f}, {y:.1f} µm"
+
+
+def magnification_text(viewport: Viewport, um_per_px: float | None) -> str:
+    """Return how large the slide is shown: as an objective would, or in percent of its pixels."""
+    if um_per_px is None:
+        return f"{100 / viewport.l0_per_px:.3g} %"
+    return f"{viewport.magnification(um_per_px):.3g}x"
+
+
+def pixel_size_text(info: SlideInfo, override_um: float | None) -> str:
+    """Return the pixel size and who said so."""
+    if override_um is not None:
+        return f"{override_um:.4g} µm/px (set by you)"
+    if info.pixel_size is None:
+        return "µm/px unknown"
+    source = f" ({info.pixel_size_source})" if info.pixel_size_source else ""
+    return f"{info.pixel_size.mean_um:.4g} µm/px{source}"
+
+
+def bytes_text(size_bytes: int) -> str:
+    """Return a size with the unit people read."""
+    mib = size_bytes / 2**20
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

@@ -1,0 +1,173 @@
+"""Which bands are shown, in which colour and between which values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtWidgets import (
+    QColorDialog,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tilescope.ops.compose import GAMMA_RANGE, ChannelStyle
+from tilescope_desktop.model.channels import Histogram
+from tilescope_desktop.view.histogram_view import HistogramView
+
+#: A drag of the window is shown so often; each showing composes the visible tiles anew.
+_SHOW_EVERY_MS = 60
+
+
+class ChannelPanel(QWidget):
+    """Controls of the bands of the slide in front; ``restyled`` tells the new styles."""
+
+    restyled = Signal(tuple)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._styles: list[ChannelStyle] = []
+        self._first: tuple[ChannelStyle, ...] = ()
+        self._histograms: Sequence[Histogram] = ()
+        self._is_filling = False
+        self._later = QTimer(self, interval=_SHOW_EVERY_MS, singleShot=True)
+        self._later.timeout.connect(lambda: self.restyled.emit(tuple(self._styles)))
+        self._list = QListWidget()
+        self._list.setAccessibleName("Channels")
+        self._list.currentRowChanged.connect(self._show_current)
+        self._list.itemChanged.connect(self._toggle)
+        self._histogram = HistogramView()
+        self._histogram.windowed.connect(self._set_window)
+        self._low, self._high, self._gamma = (QDoubleSpinBox() for _ in range(3))
+        for box in (self._low, self._high):
+            box.setRange(-1e9, 1e9)
+            box.setDecimals(3)
+            box.valueChanged.connect(self._take_numbers)
+        self._gamma.setRange(*GAMMA_RANGE)
+        self._gamma.setSingleStep(0.1)
+        self._gamma.valueChanged.connect(self._take_numbers)
+        self._color = QPushButton("Colour…")
+        self._color.clicked.connect(self._pick_color)
+        self._reset = QPushButton("Reset")
+        self._reset.clicked.connect(self._reset_all)
+        self._lay_out()
+
+    def show_styles(
+        self,
+        names: Sequence[str],
+        styles: Sequence[ChannelStyle],
+        first: Sequence[ChannelStyle],
+        histograms: Sequence[Histogram],
+    ) -> None:
+        """Show the bands of another slide.
+
+        Parameters
+        ----------
+        first
+            What ``Reset`` goes back to.
+        histograms
+            One per band, or none when they are not known yet.
+        """
+        self._styles, self._first = list(styles), tuple(first)
+        self._histograms = histograms
+        self._is_filling = True
+        self._list.clear()
+        for name, style in zip(names, styles, strict=True):
+            item = QListWidgetItem(_swatch(style.color), name)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(_check(style.visible))
+            self._list.addItem(item)
+        self._is_filling = False
+        self._list.setCurrentRow(0)
+        self._show_current(self._list.currentRow())
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        for text, box in (("Black", self._low), ("White", self._high), ("Gamma", self._gamma)):
+            label = QLabel(text)
+            label.setBuddy(box)
+            form.addRow(label, box)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._color)
+        buttons.addWidget(self._reset)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._list)
+        layout.addWidget(self._histogram)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+
+    def _show_current(self, row: int) -> None:
+        has = 0 <= row < len(self._styles)
+        for widget in (self._low, self._high, self._gamma, self._color, self._reset):
+            widget.setEnabled(has)
+        if not has:
+            self._histogram.show_band(None, None)
+            return
+        style = self._styles[row]
+        self._is_filling = True
+        self._low.setValue(style.low)
+        self._high.setValue(style.high)
+        self._gamma.setValue(style.gamma)
+        self._is_filling = False
+        self._histogram.show_band(self._histograms[row] if self._histograms else None, style)
+
+    def _change(self, style: ChannelStyle) -> None:
+        row = self._list.currentRow()
+        self._styles[row] = style
+        self._show_current(row)
+        if not self._later.isActive():
+            self._later.start()
+
+    def _set_window(self, low: float, high: float) -> None:
+        self._change(replace(self._styles[self._list.currentRow()], low=low, high=high))
+
+    def _take_numbers(self) -> None:
+        if self._is_filling:
+            return
+        low, high = self._low.value(), self._high.value()
+        style = self._styles[self._list.currentRow()]
+        if low < high:
+            self._change(replace(style, low=low, high=high, gamma=self._gamma.value()))
+        else:
+            self._show_current(self._list.currentRow())
+
+    def _toggle(self, item: QListWidgetItem) -> None:
+        if self._is_filling:
+            return
+        row = self._list.row(item)
+        visible = item.checkState() == Qt.CheckState.Checked
+        self._styles[row] = replace(self._styles[row], visible=visible)
+        self._later.start()
+
+    def _pick_color(self) -> None:
+        row = self._list.currentRow()
+        old = QColor(*self._styles[row].color)
+        color = QColorDialog.getColor(old, self, "Colour of the channel")
+        if color.isValid():
+            rgb = (color.red(), color.green(), color.blue())
+            self._list.item(row).setIcon(_swatch(rgb))
+            self._change(replace(self._styles[row], color=rgb))
+
+    def _reset_all(self) -> None:
+        names = [self._list.item(row).text() for row in range(self._list.count())]
+        self.show_styles(names, self._first, self._first, self._histograms)
+        self._later.start()
+
+
+def _swatch(color: tuple[int, int, int]) -> QIcon:
+    pixmap = QPixmap(14, 14)
+    pixmap.fill(QColor(*color))
+    return QIcon(pixmap)
+
+
+def _check(is_on: bool) -> Qt.CheckState:
+    return Qt.CheckState.Checked if is_on else Qt.CheckState.Unchecked

@@ -1,0 +1,297 @@
+"""The window: slides in tabs, panels around them, everything by menu, key and palette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+)
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QInputDialog,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QStackedWidget,
+    QTabWidget,
+    QWidget,
+)
+
+from tilescope.domain.geometry import Rect
+from tilescope.domain.scale import PLAUSIBLE_UM_PER_PX
+from tilescope.errors import TilescopeError
+from tilescope.io.cache import TileCache
+from tilescope.io.region import read_region
+from tilescope.io.registry import open_slide
+from tilescope.io.source import SlideSource
+from tilescope_desktop.bridge.tiles import TileService
+from tilescope_desktop.bridge.work import Work
+from tilescope_desktop.model.channels import Histogram, histograms
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.styles import default_styles
+from tilescope_desktop.view.channel_panel import ChannelPanel
+from tilescope_desktop.view.command_palette import CommandPalette
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.status import Status
+
+_WELCOME = (
+    "<h2>Tilescope</h2><p>Drop a slide here, or press Ctrl+O.</p>"
+    "<p>Ctrl+L lists everything that can be done.</p>"
+)
+#: A sample for histograms and first windows has at most so many pixels a side.
+_SAMPLE_PX = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A slide as a worker hands it over."""
+
+    source: SlideSource
+    sample: NDArray[Any]
+    counts: tuple[Histogram, ...]
+
+
+class MainWindow(QMainWindow):
+    """The application's window.
+
+    Parameters
+    ----------
+    tiles
+        Pictures and their workers; the window closes them.
+    raw
+        Cache of decoded tiles that slides are opened with.
+    work
+        Runs what takes longer than a frame; the window closes it.
+    """
+
+    tab_changed = Signal(object)
+    dropped = Signal(list)
+
+    def __init__(self, tiles: TileService, raw: TileCache, work: Work) -> None:
+        super().__init__()
+        self.setWindowTitle("Tilescope")
+        self.resize(1280, 860)
+        self.setAcceptDrops(True)
+        self.work = work
+        self.tiles = tiles
+        self.commands: list[Command] = []
+        self._raw = raw
+        self._menus: dict[str, QMenu] = {}
+        self._first: dict[SlideTab, tuple[_Opened, tuple[Any, ...]]] = {}
+        self._closers: list[Callable[[], bool]] = []
+        self.tabs = QTabWidget(documentMode=True, tabsClosable=True, movable=True)
+        self.tabs.currentChanged.connect(self._tab_changed)
+        self.tabs.tabCloseRequested.connect(self._close_index)
+        self._centre = QStackedWidget()
+        self._centre.addWidget(QLabel(_WELCOME, alignment=Qt.AlignmentFlag.AlignCenter))
+        self._centre.addWidget(self.tabs)
+        self.setCentralWidget(self._centre)
+        for title in ("File", "Edit", "View"):
+            self._menu(title)
+        self.status = Status((tiles.pictures, raw))
+        self.status.pixel_size_clicked.connect(self.ask_pixel_size)
+        self.setStatusBar(self.status)
+        self.channels = ChannelPanel()
+        self.channels.restyled.connect(self._restyle)
+        self.add_panel("Channels", self.channels)
+        self._tab_changed()
+
+    # -- slides -----------------------------------------------------------------------------------
+
+    @property
+    def tab(self) -> SlideTab | None:
+        """The slide in front."""
+        widget = self.tabs.currentWidget()
+        return widget if isinstance(widget, SlideTab) else None
+
+    @property
+    def all_tabs(self) -> list[SlideTab]:
+        """Every open slide, from left to right."""
+        widgets = [self.tabs.widget(index) for index in range(self.tabs.count())]
+        return [widget for widget in widgets if isinstance(widget, SlideTab)]
+
+    def open_slide(self, path: Path, then: Callable[[SlideTab], None] | None = None) -> None:
+        """Open a slide in a tab; the window stays usable meanwhile and says when it fails."""
+        self.status.showMessage(f"Opening {path.name}…")
+
+        def done(opened: _Opened) -> None:
+            self.status.clearMessage()
+            tab = self._add_tab(path, opened)
+            if then is not None:
+                then(tab)
+
+        self.work.start(
+            "open",
+            lambda _token, _report: self._read_slide(path),
+            done,
+            self.show_error,
+            discard=lambda opened: opened.source.close(),
+        )
+
+    def close_tab(self, tab: SlideTab) -> None:
+        """Close one slide."""
+        self._first.pop(tab, None)
+        self.tabs.removeTab(self.tabs.indexOf(tab))
+        tab.close_slide()
+        tab.deleteLater()
+
+    def ask_pixel_size(self) -> None:
+        """Let the user say how large a pixel is."""
+        tab = self.tab
+        if tab is None:
+            return
+        low, high = PLAUSIBLE_UM_PER_PX
+        value, is_given = QInputDialog.getDouble(
+            self, "Pixel size", "Micrometres per pixel:", tab.um_per_px or 0.25, low, high, 4
+        )
+        if is_given:
+            tab.override_um_per_px(value)
+            self.status.show_view()
+
+    # -- what is around them ----------------------------------------------------------------------
+
+    def add_panel(
+        self,
+        title: str,
+        panel: QWidget,
+        area: Qt.DockWidgetArea = Qt.DockWidgetArea.RightDockWidgetArea,
+    ) -> QDockWidget:
+        """Put a panel at a side of the window; the View menu shows and hides it."""
+        dock = QDockWidget(title, self)
+        dock.setObjectName(f"dock-{title.casefold()}")
+        dock.setWidget(panel)
+        self.addDockWidget(area, dock)
+        self._menu("View").addAction(dock.toggleViewAction())
+        return dock
+
+    def add_commands(self, commands: Sequence[Command]) -> None:
+        """Offer commands in their menus, by their keys and in the palette."""
+        for command in commands:
+            action = QAction(command.title, self)
+            action.setObjectName(command.id)
+            if command.shortcut:
+                action.setShortcut(QKeySequence(command.shortcut))
+            action.setCheckable(command.is_checked is not None)
+            action.triggered.connect(lambda _checked=False, command=command: self._do(command))
+            self.addAction(action)
+            if command.menu:
+                self._menu(command.menu).addAction(action)
+        self.commands.extend(commands)
+        self.refresh_commands()
+
+    def refresh_commands(self) -> None:
+        """Show which commands can be done now."""
+        for command in self.commands:
+            action = self.findChild(QAction, command.id)
+            if isinstance(action, QAction):
+                action.setEnabled(command.is_enabled())
+                if command.is_checked is not None:
+                    action.setChecked(command.is_checked())
+
+    def show_palette(self) -> None:
+        """Let the user type what to do."""
+        CommandPalette(self.commands, self).open()
+
+    def show_error(self, error: BaseException) -> None:
+        """Say what went wrong, once, where it does not stop the work."""
+        text = str(error) if isinstance(error, TilescopeError) else f"Something failed: {error!r}"
+        self.status.showMessage(text, 15_000)
+
+    def before_closing(self, agree: Callable[[], bool]) -> None:
+        """Have something asked before the window closes; False keeps it open."""
+        self._closers.append(agree)
+
+    # -- Qt's own ---------------------------------------------------------------------------------
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+        """Stop all work and close all slides; called by Qt."""
+        if not all(agree() for agree in self._closers):
+            event.ignore()
+            return
+        self.work.close()
+        for tab in self.all_tabs:
+            self.close_tab(tab)
+        self.tiles.close()
+        super().closeEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Take files; called by Qt."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802 - Qt's name
+        """Open what was dropped; called by Qt."""
+        urls = event.mimeData().urls()
+        self.dropped.emit([Path(url.toLocalFile()) for url in urls if url.isLocalFile()])
+        event.acceptProposedAction()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _read_slide(self, path: Path) -> _Opened:
+        source = open_slide(path, cache=self._raw)
+        try:
+            sample = self._sample(source)
+        except TilescopeError:
+            source.close()
+            raise
+        return _Opened(source, sample, histograms(sample))
+
+    def _sample(self, source: SlideSource) -> NDArray[Any]:
+        level = source.info.levels[-1]
+        width, height = min(level.size.width, _SAMPLE_PX), min(level.size.height, _SAMPLE_PX)
+        x, y = (level.size.width - width) // 2, (level.size.height - height) // 2
+        return read_region(source, self._raw, level.index, Rect(x, y, x + width, y + height))
+
+    def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
+        styles = default_styles(opened.source.info, opened.sample)
+        tab = SlideTab(path, opened.source, styles, self.tiles, self.tabs)
+        self._first[tab] = (opened, styles)
+        tab.view.viewport_changed.connect(lambda _viewport: self.status.show_view())
+        tab.view.pointed.connect(self.status.show_place)
+        index = self.tabs.addTab(tab, path.name)
+        self.tabs.setTabToolTip(index, str(path))
+        self.tabs.setCurrentIndex(index)
+        self._tab_changed()
+        tab.view.setFocus()
+        return tab
+
+    def _tab_changed(self, _index: int = 0) -> None:
+        tab = self.tab
+        self._centre.setCurrentIndex(0 if tab is None else 1)
+        self.status.follow(tab)
+        if tab is not None and tab in self._first:
+            opened, first = self._first[tab]
+            self.channels.show_styles(tab.source.info.bands, tab.styles, first, opened.counts)
+        else:
+            self.channels.show_styles((), (), (), ())
+        self.refresh_commands()
+        self.tab_changed.emit(tab)
+
+    def _close_index(self, index: int) -> None:
+        widget = self.tabs.widget(index)
+        if isinstance(widget, SlideTab):
+            self.close_tab(widget)
+
+    def _restyle(self, styles: tuple[Any, ...]) -> None:
+        if self.tab is not None:
+            self.tab.restyle(styles)
+
+    def _menu(self, title: str) -> QMenu:
+        if title not in self._menus:
+            self._menus[title] = self.menuBar().addMenu(title)
+        return self._menus[title]
+
+    def _do(self, command: Command) -> None:
+        if command.is_enabled():
+            command.run()
+        self.refresh_commands()

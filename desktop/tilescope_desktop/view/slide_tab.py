@@ -1,0 +1,90 @@
+"""One open slide: its view, its map and what is painted over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QWidget
+
+from tilescope.io.source import SlideSource
+from tilescope.ops.compose import ChannelStyle
+from tilescope_desktop.bridge.tiles import PictureTiles, TileService
+from tilescope_desktop.view.overview_map import OverviewMap
+from tilescope_desktop.view.scale_overlay import ScaleOverlay
+from tilescope_desktop.view.slide_view import SlideView
+
+_MARGIN_PX = 12
+
+
+class SlideTab(QWidget):
+    """A slide that is open; it is closed with the tab."""
+
+    def __init__(
+        self,
+        path: Path,
+        source: SlideSource,
+        styles: Sequence[ChannelStyle],
+        tiles: TileService,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.path = path
+        self.source = source
+        self.um_override: float | None = None
+        self._service = tiles
+        self._pictures: PictureTiles = tiles.show(source, styles)
+        self.view = SlideView(tiles, self)
+        self.map = OverviewMap(tiles, self)
+        self.scale = ScaleOverlay()
+        self.view.overlays.append(self.scale)
+        self.view.viewport_changed.connect(self.map.follow)
+        self.map.moved.connect(self._go)
+        self.scale.um_per_px = self.um_per_px
+        self.view.show_slide(self._pictures)
+        self.map.show_slide(self._pictures)
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per level-0 pixel, as the user or else the slide says; None if neither."""
+        if self.um_override is not None:
+            return self.um_override
+        size = self.source.info.pixel_size
+        return None if size is None else size.mean_um
+
+    @property
+    def styles(self) -> tuple[ChannelStyle, ...]:
+        """How the bands are shown."""
+        return self._pictures.styles
+
+    def restyle(self, styles: Sequence[ChannelStyle]) -> None:
+        """Show the bands otherwise."""
+        old = self._pictures
+        self._pictures = self._service.show(self.source, styles)
+        self.view.show_slide(self._pictures)
+        self.map.show_slide(self._pictures)
+        self._service.hide(old)
+
+    def override_um_per_px(self, um_per_px: float | None) -> None:
+        """Measure with another pixel size from now on; None goes back to the slide's own."""
+        self.um_override = um_per_px
+        self.scale.um_per_px = self.um_per_px
+        self.view.update()
+
+    def close_slide(self) -> None:
+        """Give back the file and its tiles."""
+        self.view.show_slide(None)
+        self.map.show_slide(None)
+        self._service.hide(self._pictures)
+        self.source.close()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Keep the map in its corner; called by Qt."""
+        self.view.setGeometry(self.rect())
+        self.map.move(self.width() - self.map.width() - _MARGIN_PX, _MARGIN_PX)
+        super().resizeEvent(event)
+
+    def _go(self, point_l0: object) -> None:
+        if self.view.viewport is not None:
+            self.view.move_to(self.view.viewport.centred(point_l0))  # type: ignore[arg-type]

@@ -1,0 +1,80 @@
+"""The line at the bottom: where the cursor is, how large the slide is shown, what is held."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar, QWidget
+
+from tilescope.domain.geometry import Point
+from tilescope.io.cache import TileCache
+from tilescope_desktop.model.readout import (
+    bytes_text,
+    magnification_text,
+    pixel_size_text,
+    place_text,
+)
+from tilescope_desktop.view.slide_tab import SlideTab
+
+_MEMORY_EVERY_MS = 1000
+
+
+class Status(QStatusBar):
+    """What the window has to say all the time; messages come and go in front of it."""
+
+    pixel_size_clicked = Signal()
+
+    def __init__(self, caches: tuple[TileCache, ...], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._caches = caches
+        self._tab: SlideTab | None = None
+        self._place = QLabel()
+        self._magnification = QLabel()
+        self._memory = QLabel()
+        self._saved = QLabel()
+        self._pixel_size = QPushButton(flat=True)
+        self._pixel_size.setToolTip("Size of a pixel, and where it comes from; click to change it")
+        self._pixel_size.clicked.connect(self.pixel_size_clicked)
+        self._memory.setToolTip("Memory held by tiles, of what they may hold")
+        for name, widget in (
+            ("Position", self._place),
+            ("Magnification", self._magnification),
+            ("Pixel size", self._pixel_size),
+            ("Memory", self._memory),
+            ("Saved", self._saved),
+        ):
+            widget.setAccessibleName(name)
+            self.addPermanentWidget(widget)
+        self._timer = QTimer(self, interval=_MEMORY_EVERY_MS)
+        self._timer.timeout.connect(self._show_memory)
+        self._timer.start()
+        self._show_memory()
+
+    def follow(self, tab: SlideTab | None) -> None:
+        """Speak of another slide."""
+        self._tab = tab
+        self._place.clear()
+        self.show_view()
+
+    def show_view(self) -> None:
+        """Say how large the slide is shown."""
+        tab = self._tab
+        has_view = tab is not None and tab.view.viewport is not None
+        self._pixel_size.setVisible(has_view)
+        self._magnification.setVisible(has_view)
+        if tab is not None and tab.view.viewport is not None:
+            self._magnification.setText(magnification_text(tab.view.viewport, tab.um_per_px))
+            self._pixel_size.setText(pixel_size_text(tab.source.info, tab.um_override))
+
+    def show_place(self, point_l0: Point) -> None:
+        """Say where the cursor is."""
+        if self._tab is not None:
+            self._place.setText(place_text(point_l0, self._tab.um_per_px))
+
+    def show_saved(self, text: str) -> None:
+        """Say when annotations were saved last, ``saved 12:03:07``."""
+        self._saved.setText(text)
+
+    def _show_memory(self) -> None:
+        uses = [cache.use for cache in self._caches]
+        held, most = sum(u.size_bytes for u in uses), sum(u.max_bytes for u in uses)
+        self._memory.setText(f"{bytes_text(held)} / {bytes_text(most)}")

@@ -1,0 +1,74 @@
+"""Light and dark, as the system has it or as the user wants it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QPalette
+from PySide6.QtWidgets import QApplication
+
+_ROLE = QPalette.ColorRole
+
+
+class Theme(StrEnum):
+    """Which colours the window has."""
+
+    SYSTEM = "system"
+    LIGHT = "light"
+    DARK = "dark"
+
+
+_LIGHT = {
+    _ROLE.Window: "#f3f4f6",
+    _ROLE.WindowText: "#1b1f24",
+    _ROLE.Base: "#ffffff",
+    _ROLE.AlternateBase: "#eceef1",
+    _ROLE.Text: "#1b1f24",
+    _ROLE.Button: "#e6e8ec",
+    _ROLE.ButtonText: "#1b1f24",
+    _ROLE.ToolTipBase: "#1b1f24",
+    _ROLE.ToolTipText: "#f3f4f6",
+    _ROLE.PlaceholderText: "#6b7280",
+    _ROLE.Highlight: "#1f6feb",
+    _ROLE.HighlightedText: "#ffffff",
+    _ROLE.Link: "#0b57d0",
+    _ROLE.Mid: "#c3c8d0",
+}
+_DARK = {
+    _ROLE.Window: "#1e2126",
+    _ROLE.WindowText: "#e4e7ec",
+    _ROLE.Base: "#16181c",
+    _ROLE.AlternateBase: "#23272d",
+    _ROLE.Text: "#e4e7ec",
+    _ROLE.Button: "#2b2f36",
+    _ROLE.ButtonText: "#e4e7ec",
+    _ROLE.ToolTipBase: "#e4e7ec",
+    _ROLE.ToolTipText: "#16181c",
+    _ROLE.PlaceholderText: "#98a1ae",
+    _ROLE.Highlight: "#3b82f6",
+    _ROLE.HighlightedText: "#ffffff",
+    _ROLE.Link: "#8ab4f8",
+    _ROLE.Mid: "#3d434c",
+}
+
+
+def is_dark(app: QApplication, theme: Theme) -> bool:
+    """Tell whether the window is dark under a theme."""
+    if theme is Theme.SYSTEM:
+        return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+    return theme is Theme.DARK
+
+
+def apply_theme(app: QApplication, theme: Theme) -> None:
+    """Give all windows the colours of a theme."""
+    app.setStyle("Fusion")
+    dark = is_dark(app, theme)
+    colors = _DARK if dark else _LIGHT
+    palette = QPalette(QColor(colors[_ROLE.Button]), QColor(colors[_ROLE.Window]))
+    for role, color in colors.items():
+        palette.setColor(role, QColor(color))
+    grey = QColor("#7b838f" if dark else "#8a929e")
+    for role in (_ROLE.Text, _ROLE.WindowText, _ROLE.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, grey)
+    app.setPalette(palette)

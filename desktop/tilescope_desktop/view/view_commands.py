@@ -1,0 +1,106 @@
+"""Moving over slides, and what is painted over them, as commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QApplication, QFileDialog
+
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.slide_tab import SlideTab
+
+_STEP = 1.5
+_NUDGE_PX = 120
+_TURN_DEG = 15.0
+
+
+def file_commands(window: MainWindow, open_paths: Callable[[list[str]], None]) -> list[Command]:
+    """Return the commands that open and close."""
+
+    def choose() -> None:
+        names, _ = QFileDialog.getOpenFileNames(window, "Open slides or a project")
+        open_paths(names)
+
+    def choose_folder() -> None:
+        name = QFileDialog.getExistingDirectory(window, "Open an OME-Zarr folder")
+        open_paths([name] if name else [])
+
+    def close() -> None:
+        if window.tab is not None:
+            window.close_tab(window.tab)
+
+    has_slide = _has_slide(window)
+    return [
+        Command("file.open", "Open…", "File", choose, "Ctrl+O"),
+        Command("file.open-folder", "Open OME-Zarr folder…", "File", choose_folder, "Ctrl+Shift+O"),
+        Command("file.close", "Close slide", "File", close, "Ctrl+W", has_slide),
+        Command("file.quit", "Quit", "File", lambda: _quit(window), "Ctrl+Q"),
+    ]
+
+
+def view_commands(window: MainWindow) -> list[Command]:
+    """Return the commands that move, turn and measure what is seen."""
+    has_slide = _has_slide(window)
+
+    def on_tab(act: Callable[[SlideTab], None]) -> Callable[[], None]:
+        def run() -> None:
+            if window.tab is not None:
+                act(window.tab)
+
+        return run
+
+    def command(key: str, title: str, shortcut: str, act: Callable[[SlideTab], None]) -> Command:
+        return Command(f"view.{key}", title, "View", on_tab(act), shortcut, has_slide)
+
+    return [
+        command("zoom-in", "Zoom in", "+", lambda tab: tab.view.zoom(_STEP)),
+        command("zoom-out", "Zoom out", "-", lambda tab: tab.view.zoom(1 / _STEP)),
+        command("fit", "Whole slide", "Ctrl+0", lambda tab: tab.view.fit()),
+        command("full-size", "One slide pixel per screen pixel", "Ctrl+1", _full_size),
+        command("left", "Move left", "Left", lambda tab: tab.view.pan(_NUDGE_PX, 0)),
+        command("right", "Move right", "Right", lambda tab: tab.view.pan(-_NUDGE_PX, 0)),
+        command("up", "Move up", "Up", lambda tab: tab.view.pan(0, _NUDGE_PX)),
+        command("down", "Move down", "Down", lambda tab: tab.view.pan(0, -_NUDGE_PX)),
+        command("turn", "Turn clockwise", "Ctrl+R", lambda tab: _turn(tab, _TURN_DEG)),
+        command("turn-back", "Turn back", "Ctrl+Shift+R", lambda tab: _turn(tab, -_TURN_DEG)),
+        command("flip", "Flip left and right", "Ctrl+Shift+F", _flip),
+        command("map", "Overview map", "Shift+M", _toggle_map),
+        command("scale-bar", "Scale bar", "Shift+S", _toggle_scale),
+        Command("view.pixel-size", "Pixel size…", "View", window.ask_pixel_size, "", has_slide),
+        Command("view.palette", "All commands…", "View", window.show_palette, "Ctrl+L"),
+    ]
+
+
+def _has_slide(window: MainWindow) -> Callable[[], bool]:
+    return lambda: window.tab is not None
+
+
+def _quit(window: MainWindow) -> None:
+    if window.close():
+        QApplication.quit()
+
+
+def _full_size(tab: SlideTab) -> None:
+    if tab.view.viewport is not None:
+        tab.view.zoom(tab.view.viewport.l0_per_px * tab.devicePixelRatioF())
+
+
+def _turn(tab: SlideTab, angle_deg: float) -> None:
+    viewport = tab.view.viewport
+    if viewport is not None:
+        tab.view.move_to(viewport.rotated(viewport.rotation_deg + angle_deg))
+
+
+def _flip(tab: SlideTab) -> None:
+    if tab.view.viewport is not None:
+        tab.view.move_to(tab.view.viewport.flipped())
+
+
+def _toggle_map(tab: SlideTab) -> None:
+    tab.map.setVisible(not tab.map.isVisible())
+
+
+def _toggle_scale(tab: SlideTab) -> None:
+    tab.scale.is_visible = not tab.scale.is_visible
+    tab.view.update()

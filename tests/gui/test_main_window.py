@@ -1,0 +1,213 @@
+"""The window as a whole: opening, closing, commands, what it says and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QInputDialog, QLineEdit
+from pytestqt.qtbot import QtBot
+
+from tilescope.domain.geometry import Point
+from tilescope.io.cache import shared_cache
+from tilescope_desktop.app import make_window
+from tilescope_desktop.view.command_palette import CommandPalette
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.theme import Theme, apply_theme
+
+
+@pytest.fixture
+def window(qtbot: QtBot) -> Iterator[MainWindow]:
+    before = shared_cache().use.max_bytes
+    made = make_window()
+    qtbot.addWidget(made)
+    made.show()
+    yield made
+    made.close()
+    shared_cache().resize(before)
+
+
+def opened(qtbot: QtBot, window: MainWindow, path: Path) -> SlideTab:
+    count = window.tabs.count()
+    window.open_slide(path)
+    qtbot.waitUntil(lambda: window.tabs.count() == count + 1, timeout=20_000)
+    tab = window.tab
+    assert tab is not None
+    qtbot.waitUntil(lambda: tab.view.is_sharp, timeout=20_000)
+    return tab
+
+
+def action(window: MainWindow, name: str) -> QAction:
+    found = window.findChild(QAction, name)
+    assert isinstance(found, QAction)
+    return found
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """Three channels of uint16 with a pyramid's worth of nothing but one level."""
+    rows, columns = np.mgrid[:300, :400]
+    planes = np.stack([rows * 10, columns * 10, np.full_like(rows, 500)]).astype(np.uint16)
+    path = tmp_path / "stack.ome.tif"
+    tifffile.imwrite(
+        path, planes, photometric="minisblack", metadata={"axes": "CYX"}, tile=(128, 128)
+    )
+    return path
+
+
+def test_a_slide_opens_and_closes_and_gives_its_memory_back(
+    qtbot: QtBot, window: MainWindow, hes_slide: Path
+) -> None:
+    assert not action(window, "view.zoom-in").isEnabled()
+    tab = opened(qtbot, window, hes_slide)
+    assert window.tabs.tabText(0) == "CMU-1-Small-Region.svs"
+    assert window.tiles.pictures.use.size_bytes > 0
+    assert action(window, "view.zoom-in").isEnabled()
+    assert tab.um_per_px == pytest.approx(0.499)
+    action(window, "file.close").trigger()
+    assert window.tabs.count() == 0
+    assert window.tiles.pictures.use.size_bytes == 0
+    assert not action(window, "view.zoom-in").isEnabled()
+
+
+def test_keys_move_the_view(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:
+    tab = opened(qtbot, window, hes_slide)
+    first = tab.view.viewport
+    assert first is not None
+    for name in ("view.zoom-in", "view.right", "view.turn", "view.flip"):
+        before = tab.view.viewport
+        action(window, name).trigger()
+        assert tab.view.viewport != before, name
+    action(window, "view.full-size").trigger()
+    assert tab.view.viewport is not None
+    assert tab.view.viewport.l0_per_px == pytest.approx(1 / tab.devicePixelRatioF())
+    action(window, "view.fit").trigger()
+    assert tab.view.viewport == first
+
+
+def test_the_status_says_where_and_how_large(
+    qtbot: QtBot, window: MainWindow, hes_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = opened(qtbot, window, hes_slide)
+    assert tab.view.viewport is not None
+    tab.view.move_to(replace(tab.view.viewport, centre_l0=Point(1000, 500), l0_per_px=1.0))
+    middle = QPoint(tab.view.width() // 2, tab.view.height() // 2)
+    qtbot.mouseMove(tab.view, middle)
+    texts = _texts(window)
+    assert any(text.startswith("1000, 500 px   499.0, 249.5 µm") for text in texts), texts
+    assert "20x" in texts
+    assert "0.499 µm/px (aperio.MPP)" in texts
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: (0.25, True))
+    window.ask_pixel_size()
+    assert "0.25 µm/px (set by you)" in _texts(window)
+    assert tab.scale.um_per_px == 0.25
+
+
+def _texts(window: MainWindow) -> list[str]:
+    children = window.status.children()
+    return [child.text() for child in children if hasattr(child, "text")]
+
+
+def test_channels_can_be_hidden_and_reset(qtbot: QtBot, window: MainWindow, stack: Path) -> None:
+    tab = opened(qtbot, window, stack)
+    first = tab.styles
+    assert [style.visible for style in first] == [True, True, True]
+    assert len({style.color for style in first}) == 3
+    item = window.channels._list.item(1)
+    item.setCheckState(Qt.CheckState.Unchecked)
+    qtbot.waitUntil(lambda: not tab.styles[1].visible, timeout=5000)
+    window.channels._reset.click()
+    qtbot.waitUntil(lambda: tab.styles == first, timeout=5000)
+
+
+def test_dragging_in_the_histogram_changes_the_window(
+    qtbot: QtBot, window: MainWindow, stack: Path
+) -> None:
+    tab = opened(qtbot, window, stack)
+    before = tab.styles[0]
+    view = window.channels._histogram
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=QPoint(view.width() // 4, 10))
+    qtbot.waitUntil(lambda: tab.styles[0] != before, timeout=5000)
+    after = tab.styles[0]
+    assert after.high == before.high
+    assert before.low < after.low < before.high
+    assert tab.styles[1:] == tuple(tab.styles[1:])
+
+
+def test_what_cannot_be_opened_is_said_and_nothing_else_happens(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"II*\0 nothing else")
+    window.open_slide(broken)
+    qtbot.waitUntil(lambda: "broken.svs" in window.status.currentMessage(), timeout=10_000)
+    qtbot.waitUntil(lambda: not window.work.jobs, timeout=10_000)
+    assert "Opening" not in window.status.currentMessage()
+    assert window.tabs.count() == 0
+
+
+def test_files_can_be_dropped(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(hes_slide))])
+    what = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton)
+    keys = Qt.KeyboardModifier.NoModifier
+    enter = QDragEnterEvent(QPoint(10, 10), *what, keys)
+    QApplication.sendEvent(window, enter)
+    assert enter.isAccepted()
+    QApplication.sendEvent(window, QDropEvent(QPointF(10, 10), *what, keys))
+    qtbot.waitUntil(lambda: window.tabs.count() == 1, timeout=20_000)
+
+
+def test_the_palette_finds_and_does(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:
+    tab = opened(qtbot, window, hes_slide)
+    before = tab.view.viewport
+    action(window, "view.palette").trigger()
+    palette = window.findChild(CommandPalette)
+    assert isinstance(palette, CommandPalette)
+    line = palette.findChild(QLineEdit)
+    assert isinstance(line, QLineEdit)
+    qtbot.keyClicks(line, "zoom in")
+    qtbot.keyPress(line, Qt.Key.Key_Return)
+    assert tab.view.viewport != before
+    assert palette.isHidden()
+
+
+def test_closing_while_a_slide_opens_leaves_nothing_behind(
+    qtbot: QtBot, window: MainWindow, hes_slide: Path
+) -> None:
+    for _ in range(3):
+        window.open_slide(hes_slide)
+    assert window.close()
+    assert window.work.jobs == ()
+    assert shared_cache().use.slides == 0
+
+
+def test_several_slides_keep_their_own_views(
+    qtbot: QtBot, window: MainWindow, hes_slide: Path, dapi_image: Path
+) -> None:
+    first = opened(qtbot, window, hes_slide)
+    first.view.zoom(3.0)
+    held = first.view.viewport
+    second = opened(qtbot, window, dapi_image)
+    assert window.tab is second
+    window.tabs.setCurrentWidget(first)
+    assert window.tab is first
+    assert first.view.viewport == held
+    assert window.channels._list.count() == 3
+
+
+@pytest.mark.parametrize("theme", [Theme.LIGHT, Theme.DARK])
+def test_text_can_be_read_in_both_themes(qtbot: QtBot, window: MainWindow, theme: Theme) -> None:
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    apply_theme(app, theme)
+    palette = window.palette()
+    text, ground = palette.windowText().color(), palette.window().color()
+    assert abs(text.lightness() - ground.lightness()) > 150
