@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QInputDialog, QLineEdit, QSlider
 from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point
@@ -40,7 +40,7 @@ def opened(qtbot: QtBot, window: MainWindow, path: Path) -> SlideTab:
     qtbot.waitUntil(lambda: window.tabs.count() == count + 1, timeout=20_000)
     tab = window.tab
     assert tab is not None
-    qtbot.waitUntil(lambda: tab.view.is_sharp, timeout=20_000)
+    qtbot.waitUntil(lambda: tab.view.is_sharp and not window.work.jobs, timeout=20_000)
     return tab
 
 
@@ -139,6 +139,21 @@ def test_dragging_in_the_histogram_changes_the_window(
     assert after.high == before.high
     assert before.low < after.low < before.high
     assert tab.styles[1:] == tuple(tab.styles[1:])
+
+
+def test_focal_planes_are_slid_through(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
+    planes = np.stack([np.full((64, 80), value, np.uint8) for value in (10, 120, 250)])
+    path = tmp_path / "z.ome.tif"
+    tifffile.imwrite(path, planes, photometric="minisblack", metadata={"axes": "ZYX"})
+    tab = opened(qtbot, window, path)
+    tab.restyle([replace(tab.styles[0], low=0.0, high=255.0)])
+    slider = tab.planes.findChild(QSlider)
+    assert isinstance(slider, QSlider)
+    for value, grey in ((0, 10), (2, 250), (1, 120)):
+        slider.setValue(value)
+        qtbot.waitUntil(lambda: tab.view.is_sharp, timeout=5000)
+        image = tab.view.picture()
+        assert image.pixelColor(image.rect().center()).red() == grey
 
 
 def test_what_cannot_be_opened_is_said_and_nothing_else_happens(

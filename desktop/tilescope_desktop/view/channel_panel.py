@@ -90,6 +90,11 @@ class ChannelPanel(QWidget):
         self._list.setCurrentRow(0)
         self._show_current(self._list.currentRow())
 
+    def show_histograms(self, histograms: Sequence[Histogram]) -> None:
+        """Show how often values occur, once that is known; nothing else changes."""
+        self._histograms = histograms
+        self._show_current(self._list.currentRow())
+
     def _lay_out(self) -> None:
         form = QFormLayout()
         for text, box in (("Black", self._low), ("White", self._high), ("Gamma", self._gamma)):

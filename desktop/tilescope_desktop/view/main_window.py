@@ -34,6 +34,7 @@ from tilescope.io.cache import TileCache
 from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
+from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.model.channels import Histogram, histograms
@@ -57,8 +58,7 @@ class _Opened:
     """A slide as a worker hands it over."""
 
     source: SlideSource
-    sample: NDArray[Any]
-    counts: tuple[Histogram, ...]
+    styles: tuple[ChannelStyle, ...]
 
 
 class MainWindow(QMainWindow):
@@ -87,7 +87,8 @@ class MainWindow(QMainWindow):
         self.commands: list[Command] = []
         self._raw = raw
         self._menus: dict[str, QMenu] = {}
-        self._first: dict[SlideTab, tuple[_Opened, tuple[Any, ...]]] = {}
+        self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
+        self._counts: dict[SlideTab, tuple[Histogram, ...]] = {}
         self._closers: list[Callable[[], bool]] = []
         self.tabs = QTabWidget(documentMode=True, tabsClosable=True, movable=True)
         self.tabs.currentChanged.connect(self._tab_changed)
@@ -141,6 +142,7 @@ class MainWindow(QMainWindow):
     def close_tab(self, tab: SlideTab) -> None:
         """Close one slide."""
         self._first.pop(tab, None)
+        self._counts.pop(tab, None)
         self.tabs.removeTab(self.tabs.indexOf(tab))
         tab.close_slide()
         tab.deleteLater()
@@ -239,12 +241,15 @@ class MainWindow(QMainWindow):
 
     def _read_slide(self, path: Path) -> _Opened:
         source = open_slide(path, cache=self._raw)
+        if source.info.is_rgb:
+            # Colour is shown as it is: nothing of it has to be read before it is seen.
+            return _Opened(source, default_styles(source.info))
         try:
             sample = self._sample(source)
-        except TilescopeError:
+        except BaseException:
             source.close()
             raise
-        return _Opened(source, sample, histograms(sample))
+        return _Opened(source, default_styles(source.info, sample))
 
     def _sample(self, source: SlideSource) -> NDArray[Any]:
         level = source.info.levels[-1]
@@ -253,9 +258,8 @@ class MainWindow(QMainWindow):
         return read_region(source, self._raw, level.index, Rect(x, y, x + width, y + height))
 
     def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
-        styles = default_styles(opened.source.info, opened.sample)
-        tab = SlideTab(path, opened.source, styles, self.tiles, self.tabs)
-        self._first[tab] = (opened, styles)
+        tab = SlideTab(path, opened.source, opened.styles, self.tiles, self.tabs)
+        self._first[tab] = opened.styles
         tab.view.viewport_changed.connect(lambda _viewport: self.status.show_view())
         tab.view.pointed.connect(self.status.show_place)
         index = self.tabs.addTab(tab, path.name)
@@ -263,19 +267,40 @@ class MainWindow(QMainWindow):
         self.tabs.setCurrentIndex(index)
         self._tab_changed()
         tab.view.setFocus()
+        self._count_values(tab)
         return tab
+
+    def _count_values(self, tab: SlideTab) -> None:
+        """Fill the histograms once the slide is seen."""
+
+        def done(counts: tuple[Histogram, ...]) -> None:
+            if tab in self._first:
+                self._counts[tab] = counts
+                if tab is self.tab:
+                    self.channels.show_histograms(counts)
+
+        self.work.start(
+            "histogram",
+            lambda _token, _report: histograms(self._sample(tab.source)),
+            done,
+            self.show_error,
+        )
 
     def _tab_changed(self, _index: int = 0) -> None:
         tab = self.tab
         self._centre.setCurrentIndex(0 if tab is None else 1)
         self.status.follow(tab)
-        if tab is not None and tab in self._first:
-            opened, first = self._first[tab]
-            self.channels.show_styles(tab.source.info.bands, tab.styles, first, opened.counts)
-        else:
-            self.channels.show_styles((), (), (), ())
+        self._show_channels()
         self.refresh_commands()
         self.tab_changed.emit(tab)
+
+    def _show_channels(self) -> None:
+        tab = self.tab
+        if tab is None or tab not in self._first:
+            self.channels.show_styles((), (), (), ())
+            return
+        counts = self._counts.get(tab, ())
+        self.channels.show_styles(tab.source.info.bands, tab.styles, self._first[tab], counts)
 
     def _close_index(self, index: int) -> None:
         widget = self.tabs.widget(index)

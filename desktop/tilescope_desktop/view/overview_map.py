@@ -36,16 +36,18 @@ class OverviewMap(QWidget):
         self.setCursor(Qt.CursorShape.CrossCursor)
         self._service = tiles
         self._slide: PictureTiles | None = None
+        self._plane = 0
         self._whole: Viewport | None = None
         self._view: Viewport | None = None
         self._canvas = Canvas()
         self._seen = QImage()
         tiles.ready.connect(self._take_tiles)
 
-    def show_slide(self, slide: PictureTiles | None) -> None:
-        """Show a slide; what was seen of it is kept while only its styles change."""
+    def show_slide(self, slide: PictureTiles | None, plane: int = 0) -> None:
+        """Show a slide; what was seen of it is kept while only its styles or plane change."""
         keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
         self._slide = slide
+        self._plane = plane
         self._canvas.soil()
         if slide is None:
             self._whole = None
@@ -60,7 +62,7 @@ class OverviewMap(QWidget):
         if not keeps:
             self._seen = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
             self._seen.fill(Qt.GlobalColor.transparent)
-        self._service.loader.want(id(self), wanted(slide.info, slide.id, self._whole))
+        self._service.loader.want(id(self), wanted(slide.info, slide.id, self._whole, plane=plane))
         self.show()
         self.update()
 
@@ -84,7 +86,7 @@ class OverviewMap(QWidget):
         if self._slide is not None and self._whole is not None:
             ratio = self.devicePixelRatioF()
             self._canvas.follow(self._whole, ratio)
-            name = TileKey(self._slide.id, 0, 0, 0)
+            name = TileKey(self._slide.id, 0, 0, 0, self._plane)
             peek = self._service.pictures.peek
             if not self._canvas.repair(self._slide.info, name, peek, REPAIR_SECONDS):
                 QTimer.singleShot(0, self.update)

@@ -12,6 +12,7 @@ from tilescope.io.source import SlideSource
 from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import PictureTiles, TileService
 from tilescope_desktop.view.overview_map import OverviewMap
+from tilescope_desktop.view.plane_bar import PlaneBar
 from tilescope_desktop.view.scale_overlay import ScaleOverlay
 from tilescope_desktop.view.slide_view import SlideView
 
@@ -42,8 +43,11 @@ class SlideTab(QWidget):
         self.view.viewport_changed.connect(self.map.follow)
         self.map.moved.connect(self._go)
         self.scale.um_per_px = self.um_per_px
+        self.planes = PlaneBar(source.info, self)
+        self.planes.moved.connect(self._show_plane)
         self.view.show_slide(self._pictures)
-        self.map.show_slide(self._pictures)
+        self.map.show_slide(self._pictures, self.planes.plane)
+        self.view.show_plane(self.planes.plane)
 
     @property
     def um_per_px(self) -> float | None:
@@ -63,7 +67,7 @@ class SlideTab(QWidget):
         old = self._pictures
         self._pictures = self._service.show(self.source, styles)
         self.view.show_slide(self._pictures)
-        self.map.show_slide(self._pictures)
+        self.map.show_slide(self._pictures, self.planes.plane)
         self._service.hide(old)
 
     def override_um_per_px(self, um_per_px: float | None) -> None:
@@ -81,9 +85,15 @@ class SlideTab(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Keep the map in its corner; called by Qt."""
-        self.view.setGeometry(self.rect())
+        bar = self.planes.sizeHint().height() if self.planes.isVisibleTo(self) else 0
+        self.planes.setGeometry(0, self.height() - bar, self.width(), bar)
+        self.view.setGeometry(0, 0, self.width(), self.height() - bar)
         self.map.move(self.width() - self.map.width() - _MARGIN_PX, _MARGIN_PX)
         super().resizeEvent(event)
+
+    def _show_plane(self, plane: int) -> None:
+        self.view.show_plane(plane)
+        self.map.show_slide(self._pictures, plane)
 
     def _go(self, point_l0: object) -> None:
         if self.view.viewport is not None:

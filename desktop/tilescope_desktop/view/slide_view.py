@@ -9,6 +9,7 @@ from typing import Protocol
 from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
+    QImage,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -92,6 +93,10 @@ class SlideView(QWidget):
     def is_sharp(self) -> bool:
         """Tell whether every visible tile is painted."""
         return self._slide is None or (self._canvas.is_sharp and self._service.loader.is_idle)
+
+    def picture(self) -> QImage:
+        """Return what is painted of the slide alone, in physical pixels."""
+        return self._canvas.image.copy()
 
     def show_slide(self, slide: PictureTiles | None) -> None:
         """Show a slide; one with other styles of the same slide keeps the view."""

@@ -1,0 +1,82 @@
+"""How objects are painted over a slide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.exchange.palette import RGB, class_colour
+
+#: Objects without a class.
+UNCLASSIFIED: RGB = (230, 230, 230)
+#: Number of the kind in ``View.kinds``; the other kinds are what models find.
+ANNOTATION = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStyle:
+    """What of the objects is shown, and in which colours.
+
+    Attributes
+    ----------
+    colors
+        By class.
+    hidden
+        Classes that are not shown; None stands for objects without a class.
+    opacity
+        Of everything, 0 to 1.
+    fills_annotations, fills_detections
+        Whether areas are tinted inside.
+    shows_annotations, shows_detections
+        Whether they are shown at all.
+    """
+
+    colors: Mapping[str, RGB] = field(default_factory=dict)
+    hidden: frozenset[str | None] = frozenset()
+    opacity: float = 0.9
+    fills_annotations: bool = False
+    fills_detections: bool = True
+    shows_annotations: bool = True
+    shows_detections: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:
+            msg = f"an opacity lies between 0 and 1, not {self.opacity}"
+            raise ValueError(msg)
+
+    def color_of(self, class_name: str | None) -> RGB:
+        """Return the colour of a class."""
+        if class_name is None:
+            return UNCLASSIFIED
+        return self.colors.get(class_name) or class_colour(_number(class_name))
+
+    def toggled(self, class_name: str | None) -> Self:
+        """Return the style with a class hidden, or shown again."""
+        return replace(self, hidden=self.hidden ^ {class_name})
+
+    def shown(
+        self,
+        classes: NDArray[np.int32],
+        kinds: NDArray[np.uint8],
+        names: Mapping[int, str | None],
+    ) -> NDArray[np.bool_]:
+        """Tell which objects are shown, ``bool[n]``."""
+        keep = np.where(kinds == ANNOTATION, self.shows_annotations, self.shows_detections)
+        gone = [number for number, name in names.items() if name in self.hidden]
+        return keep & ~np.isin(classes, gone) if gone else keep
+
+
+def color_table(style: ObjectStyle, names: Mapping[int, str | None]) -> NDArray[np.uint8]:
+    """Return ``uint8[k, 3]``: the colour of every class by its number."""
+    table = np.full((max(names, default=0) + 1, 3), UNCLASSIFIED, np.uint8)
+    for number, name in names.items():
+        table[number] = style.color_of(name)
+    return table
+
+
+def _number(name: str) -> int:
+    return sum(name.encode())

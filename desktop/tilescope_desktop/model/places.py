@@ -1,0 +1,85 @@
+"""Where the window keeps what is the user's: projects that were made unasked, and recent files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+DATA_VARIABLE = "TILESCOPE_DATA"
+PROJECT_SUFFIX = ".tilescope"
+_MOST_RECENT = 12
+
+
+def data_folder() -> Path:
+    """Return the user's data folder; it may not exist yet.
+
+    The environment variable ``TILESCOPE_DATA`` overrides it.
+    """
+    given = os.environ.get(DATA_VARIABLE)
+    if given:
+        return Path(given)
+    from platformdirs import user_data_path
+
+    return user_data_path("tilescope", appauthor=False)
+
+
+def new_project_path(folder: Path, slide_name: str, when: datetime) -> Path:
+    """Return where the project of a slide goes that nobody made one for; nothing is there yet."""
+    stem = "".join(c if c.isalnum() or c in "-_ ." else "_" for c in Path(slide_name).stem)[:60]
+    base = folder / "projects" / f"{stem or 'slide'} {when:%Y-%m-%d %H.%M.%S}"
+    path, count = base.with_name(base.name + PROJECT_SUFFIX), 1
+    while path.exists():
+        count += 1
+        path = base.with_name(f"{base.name} {count}{PROJECT_SUFFIX}")
+    return path
+
+
+class Remembered:
+    """What the window remembers from one start to the next, in one small file.
+
+    What cannot be read or written is as if it had never been: nothing of value is in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "recent.json"
+
+    @property
+    def recent(self) -> list[Path]:
+        """Files that were opened, newest first."""
+        return [Path(name) for name in self._read().get("recent", []) if isinstance(name, str)]
+
+    @property
+    def project(self) -> Path | None:
+        """The project that was open last, None when it was closed or is gone."""
+        name = self._read().get("project")
+        path = Path(name) if isinstance(name, str) and name else None
+        return path if path is not None and path.exists() else None
+
+    def note_file(self, path: Path) -> None:
+        """Remember a file as the newest one."""
+        names = [str(path.absolute()), *(str(known) for known in self.recent)]
+        self._write("recent", list(dict.fromkeys(names))[:_MOST_RECENT])
+
+    def note_project(self, path: Path | None) -> None:
+        """Remember which project is open."""
+        self._write("project", "" if path is None else str(path.absolute()))
+
+    def _read(self) -> dict[str, object]:
+        with suppress(OSError, ValueError):
+            found = json.loads(self._file.read_text("utf-8"))
+            if isinstance(found, dict):
+                return {
+                    key: value if isinstance(value, list | str) else "" for key, value in found.items()
+                }
+        return {}
+
+    def _write(self, key: str, value: Sequence[str] | str) -> None:
+        partial = self._file.with_name(f".{self._file.name}.partial")
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps({**self._read(), key: value}), "utf-8")
+            partial.replace(self._file)

@@ -1,0 +1,47 @@
+"""Sliders for focal planes and time points."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QWidget
+
+from tilescope.domain.slide import SlideInfo
+
+
+class PlaneBar(QWidget):
+    """One slider per axis that has more than one position; ``moved`` tells the plane."""
+
+    moved = Signal(int)
+
+    def __init__(self, info: SlideInfo, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._z_count = info.z
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 2, 8, 2)
+        self._z = self._slider("Focal plane", info.z, info.z // 2, layout)
+        self._t = self._slider("Time", info.t, 0, layout)
+        self.setVisible(info.z * info.t > 1)
+
+    @property
+    def plane(self) -> int:
+        """Index of the plane, ``t * z_count + z``."""
+        return self._t.value() * self._z_count + self._z.value()
+
+    def _slider(self, name: str, count: int, value: int, layout: QHBoxLayout) -> QSlider:
+        slider = QSlider(Qt.Orientation.Horizontal)
+        slider.setMaximum(count - 1)
+        slider.setValue(value)
+        slider.setAccessibleName(name)
+        number = QLabel(f"{value + 1} / {count}")
+        label = QLabel(name)
+        label.setBuddy(slider)
+        for widget in (label, slider, number):
+            widget.setVisible(count > 1)
+            layout.addWidget(widget)
+
+        def show(position: int) -> None:
+            number.setText(f"{position + 1} / {count}")
+            self.moved.emit(self.plane)
+
+        slider.valueChanged.connect(show)
+        return slider
