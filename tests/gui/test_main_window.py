@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QLineEdit, QSlider
+from PySide6.QtWidgets import QApplication, QInputDialog, QLabel, QLineEdit, QSlider
 from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point
@@ -19,6 +19,7 @@ from tilescope.io.cache import shared_cache
 from tilescope_desktop.app import make_window
 from tilescope_desktop.view.command_palette import CommandPalette
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.pictures_dialog import PicturesDialog
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.theme import Theme, apply_theme
 
@@ -166,6 +167,17 @@ def test_what_cannot_be_opened_is_said_and_nothing_else_happens(
     qtbot.waitUntil(lambda: not window.work.jobs, timeout=10_000)
     assert "Opening" not in window.status.currentMessage()
     assert window.tabs.count() == 0
+
+
+def test_label_and_macro_are_shown(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:
+    opened(qtbot, window, hes_slide)
+    action(window, "view.pictures").trigger()
+    qtbot.waitUntil(lambda: window.findChild(PicturesDialog) is not None, timeout=10_000)
+    dialog = window.findChild(PicturesDialog)
+    assert isinstance(dialog, PicturesDialog)
+    labels = {label.accessibleName(): label for label in dialog.findChildren(QLabel)}
+    assert {"Thumbnail", "Label", "Macro"} <= labels.keys()
+    assert labels["Macro"].pixmap().width() > 100
 
 
 def test_files_can_be_dropped(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:

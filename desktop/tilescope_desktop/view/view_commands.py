@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtWidgets import QApplication, QFileDialog
 
+from tilescope.errors import TilescopeError
+from tilescope.io.associated import read_associated
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.pictures_dialog import PicturesDialog
 from tilescope_desktop.view.slide_tab import SlideTab
 
 _STEP = 1.5
@@ -68,6 +73,14 @@ def view_commands(window: MainWindow) -> list[Command]:
         command("map", "Overview map", "Shift+M", _toggle_map),
         command("scale-bar", "Scale bar", "Shift+S", _toggle_scale),
         Command("view.pixel-size", "Pixel size…", "View", window.ask_pixel_size, "", has_slide),
+        Command(
+            "view.pictures",
+            "Label and macro pictures…",
+            "View",
+            lambda: _show_pictures(window),
+            "",
+            lambda: window.tab is not None and bool(window.tab.source.info.associated),
+        ),
         Command("view.palette", "All commands…", "View", window.show_palette, "Ctrl+L"),
     ]
 
@@ -79,6 +92,28 @@ def _has_slide(window: MainWindow) -> Callable[[], bool]:
 def _quit(window: MainWindow) -> None:
     if window.close():
         QApplication.quit()
+
+
+def _show_pictures(window: MainWindow) -> None:
+    if window.tab is None:
+        return
+    info = window.tab.source.info
+
+    def read() -> dict[str, NDArray[np.uint8] | str]:
+        found: dict[str, NDArray[np.uint8] | str] = {}
+        for name in info.associated:
+            try:
+                found[name] = read_associated(info, name)
+            except TilescopeError as error:
+                found[name] = str(error)
+        return found
+
+    window.work.start(
+        "pictures",
+        lambda _token, _report: read(),
+        lambda pictures: PicturesDialog(pictures, window).open(),
+        window.show_error,
+    )
 
 
 def _full_size(tab: SlideTab) -> None:

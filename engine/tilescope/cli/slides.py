@@ -97,19 +97,25 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def save_thumbnail(slide: Path, out: Path, max_side: int) -> None:
+def save_thumbnail(slide: Path, out: Path, max_side: int, picture: str | None = None) -> None:
     """Write a picture of the slide, its longer side at most ``max_side`` pixels.
+
+    With ``picture`` it is the label, macro or other picture of that name, as large as it is.
 
     Raises
     ------
     UsageError
-        When the picture would replace the slide.
+        When the picture would replace the slide, or the slide has none of that name.
     """
     from tilescope.exchange.overview import write_png
+    from tilescope.io.associated import read_associated
     from tilescope.io.thumbnail import thumbnail
 
     if out.exists() and slide.exists() and out.samefile(slide):
         raise UsageError(f"{out} is the slide itself; give the picture another name")
     cache = TileCache(_CACHE_BYTES)
     with open_slide(slide, cache=cache) as source:
-        write_png(out, thumbnail(source, cache, max_side))
+        if picture is not None:
+            write_png(out, read_associated(source.info, picture))
+        else:
+            write_png(out, thumbnail(source, cache, max_side))

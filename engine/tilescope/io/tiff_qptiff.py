@@ -39,6 +39,11 @@ def qptiff_series(
     return slide, others
 
 
+def qptiff_picture(tif: tifffile.TiffFile, kind: str) -> tifffile.TiffPageSeries:
+    """Return the first page of a kind, as `qptiff_series` names them."""
+    return _series([next(page for page in tif.pages if _image_type(page) == kind)])
+
+
 def _series(pages: Sequence[tifffile.TiffPage]) -> tifffile.TiffPageSeries:
     import tifffile
 

@@ -30,7 +30,7 @@ from tilescope.io.tiff_layout import (
 from tilescope.io.tiff_metadata import Metadata
 from tilescope.io.tiff_orientation import Orientation, orientation_of
 from tilescope.io.tiff_pixels import DamagedError, SamplesError
-from tilescope.io.tiff_qptiff import qptiff_series
+from tilescope.io.tiff_qptiff import qptiff_picture, qptiff_series
 
 if TYPE_CHECKING:
     import tifffile
@@ -116,8 +116,19 @@ class _Stack:
         return self.lengths[found] if found >= 0 else 1
 
 
-def read_structure(path: Path, *, vendor: bool) -> tuple[SlideInfo, tuple[TiffLevel, ...]]:
+def read_structure(
+    path: Path, *, vendor: bool, picture: str | None = None
+) -> tuple[SlideInfo, tuple[TiffLevel, ...]]:
     """Return the description of a TIFF slide and where its tiles lie.
+
+    Parameters
+    ----------
+    path
+        The file.
+    vendor
+        Take vendor formats too whose geometry OpenSlide knows better.
+    picture
+        One of the slide's associated pictures, to be described in its place.
 
     Raises
     ------
@@ -129,7 +140,7 @@ def read_structure(path: Path, *, vendor: bool) -> tuple[SlideInfo, tuple[TiffLe
     with foreign_errors(path, "reading the TIFF structure"), collected_log("tifffile") as log:
         try:
             with _opened(path) as tif:
-                return _structure(path, tif, vendor=vendor)
+                return _structure(path, tif, vendor=vendor, picture=picture)
         except SamplesError as error:
             raise UnsupportedFormat(path, str(error)) from error
         except DamagedError as error:
@@ -159,9 +170,11 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _structure(
-    path: Path, tif: tifffile.TiffFile, *, vendor: bool
+    path: Path, tif: tifffile.TiffFile, *, vendor: bool, picture: str | None
 ) -> tuple[SlideInfo, tuple[TiffLevel, ...]]:
     series, associated = _main_series(tif)
+    if picture is not None:
+        series, associated = _picture(tif, series, picture), ()
     kind = _TRESTLE if tif.pages.first.software.startswith("MedScan") else series.kind
     if kind in _LEFT_TO_OPENSLIDE and not vendor:
         msg = f"{kind.upper()} files are left to OpenSlide"
@@ -188,6 +201,15 @@ def _main_series(
     if slide.kind in {"generic", "uniform"}:
         slide = max(tif.series, key=lambda s: _area(s.keyframe))
     return slide, tuple(s.name or f"image {s.index}" for s in tif.series if s is not slide)
+
+
+def _picture(
+    tif: tifffile.TiffFile, slide: tifffile.TiffPageSeries, name: str
+) -> tifffile.TiffPageSeries:
+    if slide.kind == "qpi":
+        return qptiff_picture(tif, name)
+    others = [s for s in tif.series if s is not slide]
+    return next(s for s in others if name in {s.name, f"image {s.index}"})
 
 
 def _area(page: tifffile.TiffPage) -> int:
