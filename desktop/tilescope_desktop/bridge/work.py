@@ -53,6 +53,7 @@ class Job:
     on_done: Callable[[Any], None]
     on_error: Callable[[BaseException], None]
     discard: Callable[[Any], None]
+    on_cancelled: Callable[[Any], None]
 
     def cancel(self) -> None:
         """Ask it to stop."""
@@ -62,8 +63,8 @@ class Job:
 class Work(QObject):
     """Starts jobs and brings back what they say.
 
-    All callbacks run on the thread that made this object. A job that was cancelled ends without
-    ``on_done`` and without ``on_error``.
+    All callbacks run on the thread that made this object. A job that was cancelled ends with
+    ``on_cancelled`` and with nothing else.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -85,6 +86,7 @@ class Work(QObject):
         on_error: Callable[[BaseException], None],
         on_report: Report = lambda _report: None,
         discard: Callable[[T], None] = lambda _result: None,
+        on_cancelled: Callable[[T | None], None] = lambda _result: None,
     ) -> Job:
         """Run something in a thread of its own.
 
@@ -94,6 +96,8 @@ class Work(QObject):
             The work; gets a token to look at and a function that reports to ``on_report``.
         discard
             Gets the result when nobody wants it any more, to close what it holds; any thread.
+        on_cancelled
+            Told when it is over after it was cancelled, with its result if it had one.
         """
         token = CancellationToken()
 
@@ -110,7 +114,7 @@ class Work(QObject):
                     discard(result)
 
         thread = threading.Thread(target=body, name=f"tilescope-{name}", daemon=True)
-        job = Job(name, token, thread, on_report, on_done, on_error, discard)
+        job = Job(name, token, thread, on_report, on_done, on_error, discard, on_cancelled)
         self._jobs.append(job)
         thread.start()
         return job
@@ -139,6 +143,8 @@ class Work(QObject):
             job.thread.join()
             self._jobs.remove(job)
         if job.token.is_cancelled:
+            if news.is_over:
+                job.on_cancelled(news.result)
             if news.is_result:
                 job.discard(news.result)
             return

@@ -37,6 +37,9 @@ class SlideTab(QWidget):
         self._service = tiles
         self._pictures: PictureTiles = tiles.show(source, styles)
         self.view = SlideView(tiles, self)
+        if source.info.is_rgb:
+            # Black around a bright slide dazzles; around fluorescence it is what belongs there.
+            self.view.set_background(self.palette().mid().color())
         self.map = OverviewMap(tiles, self)
         self.scale = ScaleOverlay()
         self.view.overlays.append(self.scale)

@@ -1,0 +1,77 @@
+"""Models that run over open slides, followed from the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+
+from tilescope.jobs.report import RunReport
+from tilescope.jobs.request import RunRequest
+from tilescope.jobs.run_model import follow
+from tilescope.runtime.cancel import CancellationToken
+from tilescope_desktop.bridge.work import Job, Report, Work
+
+
+@dataclass(eq=False, slots=True)
+class ModelRun:
+    """One run that was started; its job cancels it."""
+
+    request: RunRequest
+    job: Job | None = None
+
+    def cancel(self) -> None:
+        """Ask it to stop; what is done is kept, and the same run goes on from there."""
+        if self.job is not None:
+            self.job.cancel()
+
+
+class ModelRuns(QObject):
+    """Starts runs and tells of them on the window's thread.
+
+    ``told`` gives a `ModelRun` and a `RunEvent`; ``ended`` a `ModelRun` and its `RunReport`, or
+    the exception that ended it, or None when it was cancelled before its first tile.
+    """
+
+    told = Signal(object, object)
+    ended = Signal(object, object)
+
+    def __init__(self, work: Work, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._work = work
+        self.active: list[ModelRun] = []
+
+    def start(self, request: RunRequest) -> ModelRun:
+        """Run a model in a thread of its own."""
+        run = ModelRun(request)
+
+        def end(outcome: object) -> None:
+            self.active.remove(run)
+            self.ended.emit(run, outcome)
+
+        run.job = self._work.start(
+            "run",
+            lambda token, report: _followed(request, token, report),
+            end,
+            end,
+            lambda event: self.told.emit(run, event),
+            on_cancelled=end,
+        )
+        self.active.append(run)
+        return run
+
+
+def store_objects(request: RunRequest, project: Path, token: CancellationToken) -> RunReport:
+    """Put the objects of a complete run into a project; no tile runs again."""
+    again = replace(request, project=project, formats=(), overwrite=False)
+    return _followed(again, token, lambda _event: None)
+
+
+def _followed(request: RunRequest, token: CancellationToken, report: Report) -> RunReport:
+    final: RunReport | None = None
+    for event in follow(request, token):
+        final = event.report or final
+        report(event)
+    assert final is not None, "the last event has the report"
+    return final

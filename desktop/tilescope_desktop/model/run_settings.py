@@ -1,0 +1,110 @@
+"""What the user chose to run, and what the window says of how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tilescope.domain.geometry import Rect
+from tilescope.domain.slide import SlideInfo
+from tilescope.jobs.report import RunReport
+from tilescope.jobs.request import RunProgress
+from tilescope_desktop.model.viewport import Viewport
+
+
+class Extent(StrEnum):
+    """Over what a model runs."""
+
+    SLIDE = "Whole slide"
+    VIEW = "What is in view"
+    SELECTION = "Around the selection"
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """One model and how it is to run.
+
+    Attributes
+    ----------
+    parameters
+        Those that differ from their defaults.
+    memory_bytes
+        Cap on the whole process, the window included.
+    """
+
+    model_id: str
+    extent: Extent
+    memory_bytes: int
+    provider: str = "auto"
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+
+def region_of(
+    extent: Extent,
+    info: SlideInfo,
+    viewport: Viewport | None,
+    selection_l0: tuple[float, float, float, float] | None,
+) -> Rect | None:
+    """Return the level-0 rectangle to run over; None is the whole slide.
+
+    Raises
+    ------
+    ValueError
+        When nothing of the slide lies in it; the message is for the user.
+    """
+    if extent is Extent.SLIDE:
+        return None
+    if extent is Extent.VIEW:
+        wanted = None if viewport is None else viewport.bounds_l0
+    else:
+        wanted = _rect_around(selection_l0)
+    region = None if wanted is None else wanted.intersect(Rect.of_size(info.size))
+    if region is None:
+        msg = "Nothing is selected." if extent is Extent.SELECTION else "The slide is out of view."
+        raise ValueError(msg)
+    return region
+
+
+def _rect_around(box: tuple[float, float, float, float] | None) -> Rect | None:
+    if box is None:
+        return None
+    x0, y0, x1, y1 = (round(value) for value in box)
+    return Rect(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+
+
+def progress_text(progress: RunProgress) -> str:
+    """Return one line on a run: stage, tiles, objects, rate and time left."""
+    if progress.stage != "tiles":
+        return progress.stage.capitalize() + "…"
+    parts = [f"{progress.tiles_done} of {progress.tiles_total} tiles"]
+    if progress.objects:
+        parts.append(f"{progress.objects:,} objects")
+    if progress.tiles_per_s:
+        parts.append(f"{progress.tiles_per_s:.2g} tiles/s")
+    if progress.seconds_left is not None:
+        parts.append(f"{_duration(progress.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def report_text(report: RunReport) -> str:
+    """Return what came of a run, in words."""
+    seconds = _duration(report.seconds.total)
+    if report.status == "cancelled":
+        return "Cancelled. The same run goes on where it stopped."
+    if report.status == "failed":
+        first = report.errors[0] if report.errors else "it does not say why"
+        return f"Failed: {first}"
+    found = f"{report.objects:,} objects" if not report.areas else f"{len(report.areas)} classes"
+    blended = ""
+    if not report.halo_exact:
+        blended = f"; tiles are not exact because of {report.halo_inexact_because}"
+    return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

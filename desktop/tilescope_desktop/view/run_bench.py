@@ -1,0 +1,261 @@
+"""Models and what they find, in the window: choosing, running, watching, keeping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import shapely
+from PySide6.QtCore import QObject
+from PySide6.QtWidgets import QFileDialog, QMessageBox
+
+from tilescope.errors import TilescopeError, UsageError
+from tilescope.inference.backends import provider_states
+from tilescope.jobs.add_model import AddedModel, AddOptions, add_model
+from tilescope.jobs.events import RunEvent
+from tilescope.jobs.report import RunReport
+from tilescope.jobs.request import RunRequest
+from tilescope.plugins.registry import find_model, installed_models
+from tilescope.runtime.memory import machine_memory_bytes
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.live import LiveObjects
+from tilescope_desktop.model.run_settings import RunChoice, region_of, report_text
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.run_panel import RunPanel
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.tool_bench import ToolBench
+
+_OBJECT_TASKS = ("instances", "detect")
+_CLICK = "click"
+_MOST_CAP_BYTES = 4 << 30
+
+
+class RunBench(QObject):
+    """Connects the panel, the runs, the slides they run over and the project they go to."""
+
+    def __init__(self, window: MainWindow, tools: ToolBench, annotations: Annotations) -> None:
+        super().__init__(window)
+        self._window = window
+        self._tools = tools
+        self._annotations = annotations
+        self.runs = ModelRuns(window.work, self)
+        self._tabs: dict[ModelRun, SlideTab] = {}
+        self._live: dict[ModelRun, LiveObjects] = {}
+        self._maps: dict[ModelRun, MapOverlay] = {}
+        cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
+        self.panel = RunPanel(_providers(), cap)
+        self.panel.wanted.connect(self.start)
+        self.panel.cancelled.connect(self.cancel)
+        self.runs.told.connect(self._take)
+        self.runs.ended.connect(self._end)
+        window.add_panel("Models", self.panel)
+        window.add_commands(self._commands())
+        window.tab_changed.connect(lambda tab: self.panel.set_ready(tab is not None))
+        window.before_closing(self._may_close)
+        self.refresh_models()
+
+    @property
+    def objects_so_far(self) -> int:
+        """Objects that running models have found and that are not in the project yet."""
+        return sum(len(live) for live in self._live.values())
+
+    def refresh_models(self) -> None:
+        """Offer the models that are installed now."""
+        self.panel.show_models([m.spec for m in installed_models() if m.spec.task != _CLICK])
+        self.panel.set_ready(self._window.tab is not None)
+
+    def start(self, choice: RunChoice) -> None:
+        """Run a model over the slide in front; one run at a time."""
+        tab = self._window.tab
+        if tab is None or self.runs.active:
+            return
+        try:
+            request = self._request(tab, choice)
+        except ValueError as error:
+            self._window.show_error(UsageError(str(error)))
+            return
+        except TilescopeError as error:
+            self._window.show_error(error)
+            return
+        run = self.runs.start(request)
+        self._tabs[run] = tab
+        self._show_results(run, tab)
+        self.panel.show_busy("Looking at the slide…")
+
+    def cancel(self) -> None:
+        """Stop the run; what it has done is kept."""
+        for run in self.runs.active:
+            run.cancel()
+
+    def add_model(self, path: Path) -> None:
+        """Look at a user's model, try it out, and offer it when it works."""
+        self._window.status.showMessage(f"Trying out {path.name}…")
+        self._window.work.start(
+            "add-model",
+            lambda _token, _report: add_model(path, AddOptions(), machine_memory_bytes() // 2),
+            self._show_added,
+            self._window.show_error,
+        )
+
+    # -- a run ------------------------------------------------------------------------------------
+
+    def _request(self, tab: SlideTab, choice: RunChoice) -> RunRequest:
+        model = find_model(choice.model_id)
+        region = region_of(choice.extent, tab.source.info, tab.view.viewport, self._selection_box())
+        request = RunRequest(
+            model,
+            tab.path,
+            Path(),
+            choice.memory_bytes,
+            _core_count(),
+            provider=choice.provider,
+            region_l0=region,
+            um_per_px=tab.um_override,
+            parameters=choice.parameters,
+        )
+        return replace(request, out_dir=self._annotations.folder / "runs" / _name_of(request))
+
+    def _selection_box(self) -> tuple[float, float, float, float] | None:
+        shapes = [selected.geometry for selected in self._annotations.selected]
+        if not shapes:
+            return None
+        x0, y0, x1, y1 = shapely.total_bounds(shapes)
+        return float(x0), float(y0), float(x1), float(y1)
+
+    def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
+        spec = run.request.model.spec
+        if spec.task in _OBJECT_TASKS:
+            live = self._live[run] = LiveObjects()
+            if tab in self._tools.overlays:
+                self._tools.overlays[tab].show_live(live)
+        else:
+            shown = self._maps[run] = MapOverlay(tab.source.info.size, spec.classes)
+            tab.view.overlays.insert(0, shown)
+
+    def _take(self, run: ModelRun, event: RunEvent) -> None:
+        self.panel.show_progress(event.progress)
+        tab = self._tabs[run]
+        if event.objects is not None and run in self._live:
+            self._live[run].add(event.objects)
+            if tab in self._tools.overlays:
+                self._tools.overlays[tab].refresh()
+        if event.areas and run in self._maps:
+            self._maps[run].add(event.areas)
+            tab.view.update()
+
+    def _end(self, run: ModelRun, outcome: object) -> None:
+        tab = self._tabs.pop(run)
+        self._maps.pop(run, None)
+        if isinstance(outcome, RunReport):
+            self.panel.show_idle(report_text(outcome))
+            if outcome.status == "complete" and run in self._live:
+                self._keep(run, tab, outcome)
+                return
+        elif isinstance(outcome, BaseException):
+            self.panel.show_idle(str(outcome))
+            self._window.show_error(outcome)
+        else:
+            self.panel.show_idle("Cancelled.")
+        self._hide_live(run, tab)
+
+    def _keep(self, run: ModelRun, tab: SlideTab, found: RunReport) -> None:
+        """Put the objects into the project, one step to undo."""
+        self.panel.show_busy("Putting the objects into the project…")
+
+        def done(stored: RunReport) -> None:
+            said = found if stored.status == "complete" else stored
+            self.panel.show_idle(report_text(said))
+            self._hide_live(run, tab)
+
+        job = self._annotations.lend(
+            self._window.work,
+            "store-run",
+            lambda path, token, _report: store_objects(run.request, path, token),
+            done,
+        )
+        if job is None:
+            self.panel.show_idle(
+                "The project takes no edits now; the results are in " + str(run.request.folder)
+            )
+            self._hide_live(run, tab)
+
+    def _hide_live(self, run: ModelRun, tab: SlideTab) -> None:
+        live = self._live.pop(run, None)
+        if live is not None and tab in self._tools.overlays:
+            self._tools.overlays[tab].hide_live(live)
+
+    def _may_close(self) -> bool:
+        if not self.runs.active:
+            return True
+        answer = QMessageBox.question(
+            self._window,
+            "A model is running",
+            "A model is still running. Close the window? What it has done is kept, and the same "
+            "run goes on from there the next time.",
+        )
+        return answer == QMessageBox.StandardButton.Yes
+
+    # -- models -----------------------------------------------------------------------------------
+
+    def _commands(self) -> list[Command]:
+        def choose() -> None:
+            name, _ = QFileDialog.getOpenFileName(
+                self._window, "Add a model", "", "Models (*.onnx *.zip *.yaml *.json)"
+            )
+            if name:
+                self.add_model(Path(name))
+
+        return [
+            Command("models.add", "Add a model…", "Models", choose),
+            Command(
+                "models.cancel",
+                "Cancel the run",
+                "Models",
+                self.cancel,
+                is_enabled=lambda: bool(self.runs.active),
+            ),
+        ]
+
+    def _show_added(self, added: AddedModel) -> None:
+        self._window.status.clearMessage()
+        self.refresh_models()
+        self.panel.choose_model(added.id)
+        is_in = added.folder is not None
+        lines = [f"{check.verdict}: {check.name}: {check.words}" for check in added.checks]
+        box = QMessageBox(self._window)
+        box.setWindowTitle("The model was added" if is_in else "The model was not added")
+        box.setText(f"{added.id} was added." if is_in else f"{added.id} does not work as it is.")
+        box.setInformativeText("\n".join(f"Assumed: {text}" for text in added.assumed))
+        box.setDetailedText("\n".join(lines))
+        box.open()
+
+
+def _providers() -> dict[str, str]:
+    """Return what networks can run on here, with a remark on each."""
+    usable = {s.provider: s.reason for s in provider_states().values() if s.is_usable}
+    return {"auto": "the fastest, found once per model and machine", **usable}
+
+
+def _core_count() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _name_of(request: RunRequest) -> str:
+    """Return a folder name that only the same run over the same slide has."""
+    said = {
+        "slide": str(request.slide.absolute()),
+        "sha256": request.model.spec.weights.sha256,
+        "region": str(request.region_l0),
+        "um_per_px": request.um_per_px,
+        "parameters": sorted(request.parameters.items()),
+    }
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+    return f"{request.model.spec.id}-{digest}"

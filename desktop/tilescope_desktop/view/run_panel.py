@@ -1,0 +1,195 @@
+"""Choosing a model, running it, watching it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tilescope.domain.manifest import ModelSpec
+from tilescope.jobs.request import RunProgress
+from tilescope_desktop.model.run_settings import Extent, RunChoice, progress_text
+
+_MIB = 1 << 20
+_LEAST_MIB, _MOST_MIB, _STEP_MIB = 256, 1 << 20, 256
+
+
+class RunPanel(QWidget):
+    """What the user chooses for a run, and how far it is.
+
+    ``wanted`` gives a `RunChoice`, ``cancelled`` nothing.
+    """
+
+    wanted = Signal(object)
+    cancelled = Signal()
+
+    def __init__(
+        self,
+        providers: Mapping[str, str],
+        memory_bytes: int,
+        parent: QWidget | None = None,
+    ) -> None:
+        """Make the panel.
+
+        Parameters
+        ----------
+        providers
+            What networks can run on, with a remark on each.
+        memory_bytes
+            Cap to begin with.
+        """
+        super().__init__(parent)
+        self._specs: list[ModelSpec] = []
+        self._boxes: dict[str, QDoubleSpinBox] = {}
+        self._model = QComboBox()
+        self._model.currentIndexChanged.connect(self._show_model)
+        self._about = QLabel(wordWrap=True)
+        self._extent = QComboBox()
+        self._extent.addItems([extent.value for extent in Extent])
+        self._provider = QComboBox()
+        for name, remark in providers.items():
+            self._provider.addItem(name)
+            self._provider.setItemData(
+                self._provider.count() - 1, remark, Qt.ItemDataRole.ToolTipRole
+            )
+        self._memory = QSpinBox(suffix=" MiB")
+        self._memory.setRange(_LEAST_MIB, _MOST_MIB)
+        self._memory.setSingleStep(_STEP_MIB)
+        self._memory.setValue(memory_bytes // _MIB)
+        self._parameters = QFormLayout()
+        self._run = QPushButton("Run")
+        self._run.clicked.connect(self._ask)
+        self._cancel = QPushButton("Cancel")
+        self._cancel.clicked.connect(self.cancelled)
+        self._bar = QProgressBar()
+        self._bar.setAccessibleName("Progress of the run")
+        self._text = QLabel(wordWrap=True)
+        self._lay_out()
+        self.show_idle("")
+        self.set_ready(False)
+
+    def show_models(self, specs: Sequence[ModelSpec]) -> None:
+        """Offer these models; the chosen one stays chosen when it is still there."""
+        before = self.model_id
+        self._specs = list(specs)
+        self._model.clear()
+        for spec in specs:
+            self._model.addItem(spec.title, spec.id)
+        self._model.setCurrentIndex(max(0, self._model.findData(before)))
+        self._show_model()
+
+    @property
+    def model_id(self) -> str | None:
+        """Which model is chosen."""
+        spec = self._spec
+        return None if spec is None else spec.id
+
+    def choose_model(self, model_id: str) -> None:
+        """Choose a model, for example one that was just added."""
+        self._model.setCurrentIndex(self._model.findData(model_id))
+
+    def set_ready(self, is_ready: bool) -> None:
+        """Say whether there is a slide to run over."""
+        self._run.setEnabled(is_ready and bool(self._specs))
+
+    def show_progress(self, progress: RunProgress) -> None:
+        """Show how far the run is."""
+        self._run.setVisible(False)
+        self._cancel.setVisible(True)
+        self._bar.setVisible(True)
+        self._bar.setMaximum(progress.tiles_total)
+        self._bar.setValue(progress.tiles_done)
+        self._text.setText(progress_text(progress))
+
+    def show_busy(self, text: str) -> None:
+        """Show that something goes on that cannot be counted."""
+        self._bar.setMaximum(0)
+        self._text.setText(text)
+
+    def show_idle(self, text: str) -> None:
+        """Show that nothing runs, and what came of the last run."""
+        self._run.setVisible(True)
+        self._cancel.setVisible(False)
+        self._bar.setVisible(False)
+        self._text.setText(text)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        for text, widget in (
+            ("Model", self._model),
+            ("Over", self._extent),
+            ("On", self._provider),
+            ("Memory", self._memory),
+        ):
+            label = QLabel(text)
+            label.setBuddy(widget)
+            widget.setAccessibleName(text)
+            form.addRow(label, widget)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self._run)
+        buttons.addWidget(self._cancel)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        layout.addWidget(self._about)
+        layout.addLayout(self._parameters)
+        layout.addLayout(buttons)
+        layout.addWidget(self._bar)
+        layout.addWidget(self._text)
+        layout.addStretch()
+
+    def _show_model(self) -> None:
+        while self._parameters.rowCount():
+            self._parameters.removeRow(0)
+        self._boxes.clear()
+        spec = self._spec
+        if spec is None:
+            self._about.clear()
+            return
+        classes = ", ".join(spec.classes)
+        self._about.setText(f"{spec.id} {spec.version}: {classes}. {spec.licence}")
+        for name, parameter in spec.parameters.items():
+            box = QDoubleSpinBox()
+            box.setDecimals(3)
+            box.setRange(parameter.minimum, parameter.maximum)
+            box.setSingleStep((parameter.maximum - parameter.minimum) / 100)
+            box.setValue(parameter.default)
+            box.setToolTip(parameter.title)
+            box.setAccessibleName(parameter.title)
+            self._parameters.addRow(name.replace("_", " "), box)
+            self._boxes[name] = box
+
+    @property
+    def _spec(self) -> ModelSpec | None:
+        index = self._model.currentIndex()
+        return self._specs[index] if 0 <= index < len(self._specs) else None
+
+    def _ask(self) -> None:
+        spec = self._spec
+        if spec is None:
+            return
+        changed = {
+            name: box.value()
+            for name, box in self._boxes.items()
+            if abs(box.value() - spec.parameters[name].default) > 1e-9
+        }
+        self.wanted.emit(
+            RunChoice(
+                spec.id,
+                Extent(self._extent.currentText()),
+                self._memory.value() * _MIB,
+                self._provider.currentText(),
+                changed,
+            )
+        )

@@ -1,0 +1,84 @@
+"""What a run is told and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tilescope.domain.geometry import Point, Rect, Size
+from tilescope.domain.slide import Level, SlideId, SlideInfo
+from tilescope.jobs.report import RunReport, SecondsReport, TileReport
+from tilescope.jobs.request import RunProgress
+from tilescope_desktop.model.run_settings import Extent, progress_text, region_of, report_text
+from tilescope_desktop.model.viewport import Viewport
+
+INFO = SlideInfo(
+    SlideId("s"),
+    "s",
+    1,
+    "tiff",
+    "tiff",
+    (Level(0, Size(4000, 3000), Size(256, 256), 1, 1),),
+    ("R", "G", "B"),
+    "uint8",
+    (255, 255, 255),
+)
+
+
+def view(x: float, y: float) -> Viewport:
+    return Viewport(400, 200, Point(x, y), 2.0)
+
+
+def test_the_whole_slide_needs_no_region() -> None:
+    assert region_of(Extent.SLIDE, INFO, view(0, 0), None) is None
+
+
+def test_a_view_is_cut_at_the_edge_of_the_slide() -> None:
+    assert region_of(Extent.VIEW, INFO, view(100, 2900), None) == Rect(0, 2700, 500, 3000)
+
+
+def test_a_selection_is_rounded_and_never_empty() -> None:
+    box = (10.4, 20.6, 10.45, 99.5)
+    assert region_of(Extent.SELECTION, INFO, None, box) == Rect(10, 21, 11, 100)
+
+
+@pytest.mark.parametrize(
+    ("extent", "place", "words"),
+    [(Extent.VIEW, view(90_000, 0), "out of view"), (Extent.SELECTION, view(0, 0), "selected")],
+)
+def test_nothing_to_run_over_is_said(extent: Extent, place: Viewport, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        region_of(extent, INFO, place, None)
+
+
+def test_progress_in_words() -> None:
+    progress = RunProgress("tiles", 3, 12, 4321, 75.0, 0.5)
+    assert progress_text(progress) == "3 of 12 tiles, 4,321 objects, 0.5 tiles/s, 1 min 15 s left"
+    assert progress_text(RunProgress("survey")) == "Survey…"
+
+
+def report(**changes: object) -> RunReport:
+    values: dict[str, object] = {
+        "model": {},
+        "slide": {},
+        "parameters": {},
+        "provider": "CPUExecutionProvider",
+        "tiles": TileReport(),
+        "objects": 1234,
+        "seconds": SecondsReport(total=3725.0),
+        "peak_rss_bytes": 1,
+        "memory_cap_bytes": 1,
+        "halo_px": 1,
+        "halo_exact": True,
+        "tilescope_version": "0",
+        "status": "complete",
+        **changes,
+    }
+    return RunReport(**values)  # type: ignore[arg-type]
+
+
+def test_reports_in_words() -> None:
+    assert report_text(report()) == "1,234 objects in 1 h 02 min on CPUExecutionProvider (fp32)"
+    assert "goes on" in report_text(report(status="cancelled"))
+    assert report_text(report(status="failed", errors=["tile 3: no"])) == "Failed: tile 3: no"
+    blended = report(halo_exact=False, halo_inexact_because="GlobalAveragePool 'pool'")
+    assert report_text(blended).endswith("not exact because of GlobalAveragePool 'pool'")

@@ -1,0 +1,238 @@
+"""Pictures of the window in ten states and both themes: ``python tests/gui/pictures.py OUT``.
+
+Real windows without a screen, over the sample slides; look at what comes out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from PySide6.QtCore import QEventLoop, QPoint, Qt
+from PySide6.QtGui import QAction
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDialog, QLineEdit
+
+from tilescope.domain.geometry import Point
+from tilescope_desktop.app import make_window, run_bench
+from tilescope_desktop.model.run_settings import Extent, RunChoice
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.theme import Theme, apply_theme
+
+_SAMPLES = Path(__file__).resolve().parents[2] / "engine" / "tilescope" / "samples"
+HES = _SAMPLES / "CMU-1-Small-Region.svs"
+CELLS = _SAMPLES / "fluorescence-nuclei.png"
+_PATIENCE_S = 120.0
+
+
+class Scene:
+    """A window, and what is done with it before its picture is taken."""
+
+    def __init__(self, app: QApplication, window: MainWindow) -> None:
+        self.app = app
+        self.window = window
+
+    def until(self, is_so: Callable[[], bool]) -> None:
+        """Let the window work until something is so."""
+        limit = time.perf_counter() + _PATIENCE_S
+        while not is_so():
+            self.app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 10)
+            if time.perf_counter() > limit:
+                raise TimeoutError("the window did not get there")
+
+    def open(self, path: Path) -> SlideTab:
+        """Open a slide and wait until it is sharp."""
+        count = self.window.tabs.count()
+        self.window.open_slide(path)
+        self.until(lambda: self.window.tabs.count() > count)
+        self.settle()
+        tab = self.window.tab
+        assert tab is not None
+        return tab
+
+    def settle(self) -> None:
+        """Wait until nothing goes on and everything is sharp."""
+        window = self.window
+        self.until(lambda: not window.work.jobs and all(t.view.is_sharp for t in window.all_tabs))
+        for _ in range(20):
+            self.app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 10)
+
+    def go(self, x: float, y: float, l0_per_px: float) -> None:
+        """Show a place of the slide in front."""
+        tab = self.window.tab
+        assert tab is not None
+        assert tab.view.viewport is not None
+        tab.view.move_to(replace(tab.view.viewport, centre_l0=Point(x, y), l0_per_px=l0_per_px))
+        self.settle()
+
+    def do(self, command: str) -> None:
+        """Do a command by its id."""
+        action = self.window.findChild(QAction, command)
+        assert isinstance(action, QAction), command
+        action.trigger()
+        self.app.processEvents()
+
+    def drag(self, *points: tuple[int, int]) -> None:
+        """Press at the first point of the view in front, move along the others, release."""
+        tab = self.window.tab
+        assert tab is not None
+        places = [QPoint(*point) for point in points]
+        QTest.mousePress(tab.view, Qt.MouseButton.LeftButton, pos=places[0])
+        for place in places[1:]:
+            QTest.mouseMove(tab.view, place)
+        QTest.mouseRelease(tab.view, Qt.MouseButton.LeftButton, pos=places[-1])
+        self.settle()
+
+
+def empty(_scene: Scene) -> None:
+    """Nothing is open."""
+
+
+def whole_slide(scene: Scene) -> None:
+    """A slide as it opens."""
+    scene.open(HES)
+
+
+def close_up(scene: Scene) -> None:
+    """Cells at twice their size."""
+    scene.open(HES)
+    scene.go(1180, 860, 0.5)
+
+
+def turned(scene: Scene) -> None:
+    """Turned and flipped."""
+    scene.open(HES)
+    scene.go(1100, 1200, 1.4)
+    for command in ("view.turn", "view.turn", "view.flip"):
+        scene.do(command)
+    scene.settle()
+
+
+def fluorescence(scene: Scene) -> None:
+    """Fluorescence with its window."""
+    scene.open(CELLS)
+
+
+def commands(scene: Scene) -> None:
+    """The command palette with something typed."""
+    scene.open(HES)
+    scene.do("view.palette")
+    palette = scene.window.findChild(QDialog)
+    assert isinstance(palette, QDialog)
+    line = palette.findChild(QLineEdit)
+    assert isinstance(line, QLineEdit)
+    QTest.keyClicks(line, "zoom")
+
+
+def pictures(scene: Scene) -> None:
+    """Label and macro."""
+    scene.open(HES)
+    scene.do("view.pictures")
+    scene.until(lambda: scene.window.findChild(QDialog) is not None)
+
+
+def drawn(scene: Scene) -> None:
+    """Shapes of several kinds."""
+    scene.open(HES)
+    scene.go(1100, 1300, 1.2)
+    scene.do("tool.rectangle")
+    scene.drag((150, 120), (330, 260))
+    scene.do("tool.ellipse")
+    scene.drag((380, 150), (560, 330))
+    scene.do("tool.freehand")
+    scene.drag((200, 420), (260, 380), (360, 400), (380, 500), (280, 560), (210, 500))
+
+
+def running(scene: Scene) -> None:
+    """A model at work, its objects coming in."""
+    scene.open(HES)
+    scene.go(1100, 1000, 0.9)
+    bench = run_bench(scene.window)
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, 1 << 30))
+    scene.until(lambda: bench.objects_so_far > 0 or not bench.runs.active)
+
+
+def found(scene: Scene) -> None:
+    """What a model found, in the project."""
+    scene.open(HES)
+    scene.go(1100, 1000, 0.6)
+    bench = run_bench(scene.window)
+    bench.start(RunChoice("nuclei-unet", Extent.VIEW, 1 << 30))
+    scene.until(lambda: not bench.runs.active)
+    scene.settle()
+
+
+STATES = (
+    empty, whole_slide, close_up, turned, fluorescence,
+    commands, pictures, drawn, running, found,
+)  # fmt: skip
+
+
+@contextmanager
+def scene_in(app: QApplication, theme: Theme, folder: Path) -> Iterator[Scene]:
+    """Provide a fresh window in a theme, its projects in a folder of their own."""
+    os.environ["TILESCOPE_DATA"] = str(folder)
+    apply_theme(app, theme)
+    window = make_window()
+    window.show()
+    scene = Scene(app, window)
+    scene.settle()
+    try:
+        yield scene
+    finally:
+        for dialog in window.findChildren(QDialog):
+            dialog.close()
+        run_bench(scene.window).cancel()
+        scene.until(lambda: not run_bench(scene.window).runs.active)
+        window.close()
+        window.deleteLater()
+
+
+def main() -> int:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder for the pictures")
+    parser.add_argument("--only", choices=[state.__name__ for state in STATES])
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    app = QApplication(sys.argv[:1])
+    for theme in (Theme.LIGHT, Theme.DARK):
+        for number, state in enumerate(STATES, 1):
+            if options.only not in {None, state.__name__}:
+                continue
+            with tempfile.TemporaryDirectory() as folder, scene_in(app, theme, Path(folder)) as s:
+                state(s)
+                path = options.out / f"{number:02d}-{state.__name__.replace('_', '-')}-{theme}.png"
+                _take(s.window).save(str(path))
+                print(path, flush=True)
+    return 0
+
+
+def _take(window: MainWindow) -> object:
+    """Return the window with the dialog that is open in front of it."""
+    picture = window.grab()
+    for dialog in window.findChildren(QDialog):
+        if dialog.isVisible():
+            from PySide6.QtGui import QPainter
+
+            painter = QPainter(picture)
+            place = QPoint(
+                (picture.width() - dialog.width()) // 2, (picture.height() - dialog.height()) // 3
+            )
+            painter.drawPixmap(place, dialog.grab())
+            painter.end()
+    return picture
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""Models in the window: run, watched, kept in the project, cancelled, gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtWidgets import QLabel, QMessageBox, QPushButton
+from pytestqt.qtbot import QtBot
+
+from tilescope.io.cache import shared_cache
+from tilescope.store.project import Project
+from tilescope_desktop.app import annotating, make_window, run_bench
+from tilescope_desktop.model.run_settings import Extent, RunChoice
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.run_bench import RunBench
+
+CAP = 3 << 30
+
+
+@pytest.fixture
+def window(qtbot: QtBot, tmp_path: Path, dapi_image: Path) -> Iterator[MainWindow]:
+    before = shared_cache().use.max_bytes
+    made = make_window(folder=tmp_path / "data")
+    qtbot.addWidget(made)
+    made.show()
+    made.open_slide(dapi_image)
+    qtbot.waitUntil(lambda: made.tab is not None and made.tab.view.is_sharp, timeout=20_000)
+    yield made
+    for run in run_bench(made).runs.active:
+        run.cancel()
+    qtbot.waitUntil(lambda: not run_bench(made).runs.active, timeout=20_000)
+    made.close()
+    shared_cache().resize(before)
+
+
+def text_of(bench: RunBench) -> str:
+    return " | ".join(label.text() for label in bench.panel.findChildren(QLabel))
+
+
+def finish(qtbot: QtBot, window: MainWindow) -> None:
+    bench = run_bench(window)
+    qtbot.waitUntil(lambda: not bench.runs.active and not window.work.jobs, timeout=120_000)
+    qtbot.waitUntil(lambda: annotating(window).annotations.desk.is_idle, timeout=20_000)
+
+
+def objects_in(window: MainWindow) -> int:
+    project = annotating(window).annotations.project
+    if project is None:
+        return 0
+    with Project.open(project.path, writable=False) as opened:
+        return sum(opened.counts_by_class().values())
+
+
+def test_a_run_ends_in_the_project_and_can_be_undone(qtbot: QtBot, window: MainWindow) -> None:
+    bench = run_bench(window)
+    assert bench.panel.model_id == "nuclei-unet"
+    button = bench.panel.findChild(QPushButton)
+    assert isinstance(button, QPushButton)
+    assert button.isEnabled()
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP))
+    assert bench.runs.active
+    finish(qtbot, window)
+    count = objects_in(window)
+    assert count >= 20
+    assert f"{count} objects in" in text_of(bench)
+    annotating(window).annotations.undo()
+    qtbot.waitUntil(lambda: objects_in(window) == 0, timeout=20_000)
+    annotating(window).annotations.redo()
+    qtbot.waitUntil(lambda: objects_in(window) == count, timeout=20_000)
+
+
+def test_one_run_at_a_time_and_the_same_run_twice_is_kept_once(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    bench = run_bench(window)
+    choice = RunChoice("nuclei-unet", Extent.SLIDE, CAP)
+    bench.start(choice)
+    bench.start(choice)
+    assert len(bench.runs.active) == 1
+    finish(qtbot, window)
+    count = objects_in(window)
+    bench.start(choice)
+    finish(qtbot, window)
+    assert objects_in(window) == count
+
+
+def test_a_cancelled_run_says_so_and_leaves_the_project_alone(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    bench = run_bench(window)
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP))
+    bench.cancel()
+    finish(qtbot, window)
+    assert "Cancelled" in text_of(bench)
+    assert objects_in(window) == 0
+    assert bench.objects_so_far == 0
+
+
+def test_too_little_memory_is_said_with_what_would_do(qtbot: QtBot, window: MainWindow) -> None:
+    bench = run_bench(window)
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, 256 << 20))
+    finish(qtbot, window)
+    assert "MiB" in text_of(bench)
+    assert objects_in(window) == 0
+
+
+def test_nothing_selected_is_said(qtbot: QtBot, window: MainWindow) -> None:
+    bench = run_bench(window)
+    bench.start(RunChoice("nuclei-unet", Extent.SELECTION, CAP))
+    assert not bench.runs.active
+    assert "Nothing is selected" in window.status.currentMessage()
+
+
+def test_closing_during_a_run_asks(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = run_bench(window)
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP))
+    no, yes = QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes
+    monkeypatch.setattr(QMessageBox, "question", lambda *_args: no)
+    assert not window.close()
+    monkeypatch.setattr(QMessageBox, "question", lambda *_args: yes)
+    assert window.close()
+    assert window.work.jobs == ()
+    bench.runs.active.clear()
+
+
+def test_a_file_that_is_no_model_is_refused_in_words(
+    qtbot: QtBot, window: MainWindow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILESCOPE_MODELS", str(tmp_path / "models"))
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(b"not a model")
+    window.dropped.emit([path])
+    qtbot.waitUntil(lambda: "broken.onnx" in window.status.currentMessage(), timeout=60_000)
+    qtbot.waitUntil(lambda: not window.work.jobs, timeout=60_000)
+    assert "Trying out" not in window.status.currentMessage()
