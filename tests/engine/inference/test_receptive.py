@@ -2,90 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from tests.engine.inference.nets import Net, session_of
 
 from tilescope.errors import GraphMismatch
-from tilescope.inference.onnx_runtime import load_runtime
 from tilescope.inference.receptive import compute_halo
 from tilescope.testing.toy import blur_graph
 
 
-class Net:
-    """A small graph put together layer by layer."""
+class Blurring(Net):
+    """A network of positive weights: nothing cancels out, a change shows wherever it can."""
 
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.nodes: list = []
-        self.weights: list = []
-        self.last = "image"
-        self.channels = 1
-
-    def add(self, op: str, inputs: Sequence[str], **attributes: object) -> str:
-        name = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
-        self.last = name
-        return name
-
-    def constant(self, values: np.ndarray) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(values, name))
-        return name
-
-    def conv(self, out: int, k: int = 3, stride: int = 1, dilation: int = 1) -> str:
-        weight = self.rng.uniform(0.1, 1, (out, self.channels, k, k)).astype(np.float32)
-        weight /= weight.sum(axis=(1, 2, 3), keepdims=True)
-        pad = dilation * (k - 1) // 2
-        self.channels = out
-        return self.add(
-            "Conv",
-            [self.last, self.constant(weight)],
-            strides=[stride] * 2,
-            dilations=[dilation] * 2,
-            pads=[pad] * 4,
-        )
+    def kernel(self, *shape: int) -> str:
+        weight = self.rng.uniform(0.1, 1, shape)
+        return self.constant(weight / weight.sum(axis=tuple(range(1, len(shape))), keepdims=True))
 
     def up(self) -> str:
-        scales = self.constant(np.array([1, 1, 2, 2], np.float32))
-        return self.add(
-            "Resize",
-            [self.last, "", scales],
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
-
-    def concat(self, a: str, b: str, channels: int) -> str:
-        self.channels = channels
-        return self.add("Concat", [a, b], axis=1)
-
-    def build(self) -> bytes:
-        sides: list[str | int] = ["n", 1, "h", "w"]
-        graph = helper.make_graph(
-            self.nodes,
-            "net",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, sides)],
-            [helper.make_tensor_value_info(self.last, TensorProto.FLOAT, ["n", "c", "h", "w"])],
-            self.weights,
-        )
-        opset = helper.make_opsetid("", 17)
-        return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        scales = self.constant([1, 1, 2, 2])
+        return self.add("Resize", [self.last, "", scales], mode="nearest", **how)
 
 
-def plain(net: Net) -> None:
+def plain(net: Blurring) -> None:
     net.conv(2)
     net.conv(1, k=5)
 
 
-def dilated(net: Net) -> None:
+def dilated(net: Blurring) -> None:
     net.conv(2, dilation=2)
     net.conv(1, dilation=3)
 
 
-def unet(net: Net) -> None:
+def unet(net: Blurring) -> None:
     skip = net.conv(2)
     net.add("MaxPool", [skip], kernel_shape=[2, 2], strides=[2, 2])
     net.conv(4)
@@ -96,7 +45,7 @@ def unet(net: Net) -> None:
     net.conv(1)
 
 
-def shuffled(net: Net) -> None:
+def shuffled(net: Blurring) -> None:
     net.add("SpaceToDepth", ["image"], blocksize=2)
     net.channels = 4
     first = net.conv(4)
@@ -105,13 +54,12 @@ def shuffled(net: Net) -> None:
     net.add("DepthToSpace", [net.last], blocksize=2)
 
 
-ort = load_runtime()
 NETS = [plain, dilated, unet, shuffled]
 
 
 def measured_reach(model: bytes, side: int) -> int:
     """Return how far from a changed pixel any output changes, over all phases of the grid."""
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = session_of(model)
     (name,) = (item.name for item in session.get_inputs())
     blank = np.ones((1, 1, side, side), np.float32)
     before = session.run(None, {name: blank})[0]
@@ -128,7 +76,7 @@ def measured_reach(model: bytes, side: int) -> int:
 def test_halo_is_at_least_what_a_pixel_reaches_and_not_much_more(
     build, rng: np.random.Generator
 ) -> None:
-    net = Net(rng)
+    net = Blurring(rng)
     build(net)
     halo = compute_halo(net.build())
     assert halo.is_exact
@@ -139,11 +87,11 @@ def test_halo_is_at_least_what_a_pixel_reaches_and_not_much_more(
 
 @pytest.mark.parametrize("build", NETS, ids=lambda build: build.__name__)
 def test_a_tile_with_its_halo_equals_the_whole_image(build, rng: np.random.Generator) -> None:
-    net = Net(rng)
+    net = Blurring(rng)
     build(net)
     model = net.build()
     halo = compute_halo(model)
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session = session_of(model)
     image = rng.random((1, 1, 96, 128), np.float32)
     whole = session.run(None, {"image": image})[0]
     step = halo.multiple_of
@@ -163,7 +111,7 @@ def test_the_halo_of_the_toy_is_half_its_blur() -> None:
 
 
 def test_a_global_node_is_named(rng: np.random.Generator) -> None:
-    net = Net(rng)
+    net = Blurring(rng)
     first = net.conv(2)
     net.add("GlobalAveragePool", [first])
     net.add("Mul", [first, net.last])
