@@ -22,6 +22,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "engine" / "tilescope" / "samples"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep out of the user's cache; one for all tests, so that a model is measured once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TILESCOPE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
@@ -38,6 +46,11 @@ def hes_slide() -> Path:
 def dapi_image() -> Path:
     """A real fluorescence image."""
     return SAMPLES / "fluorescence-nuclei.png"
+
+
+@pytest.fixture(autouse=True)
+def _no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TILESCOPE_MODELS", str(tmp_path / "models"))
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tilescope.cli.run import core_count
+from tilescope.errors import ModelError
 from tilescope.plugins.registry import InstalledModel, discover, find_model, installed_models
+
+if TYPE_CHECKING:
+    from tilescope.jobs.add_model import AddOptions
+    from tilescope.jobs.conformance import Check
 
 
 def print_models(*, as_json: bool) -> None:
@@ -42,8 +49,18 @@ def _row(model: InstalledModel) -> dict[str, Any]:
 
 def print_model(model_id: str, *, as_json: bool) -> None:
     """Print everything the manifest says of a model."""
+    from tilescope.plugins.writing import decoding_values, encoding_values, sampling_values
+
     model = find_model(model_id)
-    values = {**asdict(model.spec), "plugin": model.plugin_id, "state": model.weights_state()}
+    spec = model.spec
+    values = {
+        **asdict(spec),
+        "sampling": sampling_values(spec.sampling),
+        "encoding": None if spec.encoding is None else encoding_values(spec.encoding),
+        "decoding": None if spec.decoding is None else decoding_values(spec.decoding),
+        "plugin": model.plugin_id,
+        "state": model.weights_state(),
+    }
     if as_json:
         typer.echo(json.dumps(values, ensure_ascii=False, default=str))
         return
@@ -61,24 +78,96 @@ def _print_tree(values: dict[str, Any], indent: str) -> None:
             typer.echo(f"{indent}{key}: {value}")
 
 
-def test_model(model_id: str, *, as_json: bool) -> None:
-    """Run the golden pair and print how far off it is.
+def add_model(source: Path, options: AddOptions, memory: str | None, *, as_json: bool) -> None:
+    """Store a user's model and print what was assumed and what trying it out found.
+
+    Raises
+    ------
+    ModelError
+        When it is refused, or fails a check and is not stored.
+    """
+    from tilescope.jobs.add_model import add_model as add
+
+    added = add(source, options, _trial_memory(memory))
+    if as_json:
+        values = {
+            "model": added.id,
+            "added": added.folder is not None,
+            "folder": None if added.folder is None else str(added.folder),
+            "assumed": list(added.assumed),
+            "checks": [asdict(check) for check in added.checks],
+        }
+        typer.echo(json.dumps(values, ensure_ascii=False))
+    else:
+        _print_checks(added.checks)
+        for words in added.assumed:
+            typer.echo(f"assumed: {words}")
+    if added.folder is None:
+        raise ModelError(f"{source}: was not added: {_failures(added.checks)}")
+    if not as_json:
+        typer.echo(f"added {added.id} to {added.folder}")
+        typer.echo(f"try it: tilescope run {added.id} SLIDE -o OUT")
+
+
+def remove_model(model_id: str, *, as_json: bool) -> None:
+    """Delete a stored model and print where it was."""
+    from tilescope.jobs.add_model import remove_model as remove
+
+    folder = remove(model_id)
+    if as_json:
+        typer.echo(json.dumps({"model": model_id, "removed": str(folder)}, ensure_ascii=False))
+        return
+    typer.echo(f"removed {model_id} from {folder.parent}")
+
+
+def test_model(model_id: str, memory: str | None, *, as_json: bool) -> None:
+    """Run the golden pair, try the model out, and print what was found.
 
     Raises
     ------
     GoldenMismatch
-        When it is further off than the manifest allows.
+        When the outputs are further off than the manifest allows.
+    ModelError
+        When a check failed.
     """
+    from tilescope.jobs.add_model import is_usable, try_model
     from tilescope.jobs.check_model import check_golden
 
-    result = check_golden(find_model(model_id))
+    model = find_model(model_id)
+    golden = None if model.spec.golden is None else check_golden(model)
+    checks = try_model(model, _trial_memory(memory))
     if as_json:
-        typer.echo(json.dumps(asdict(result)))
-        return
-    typer.echo(
-        f"{model_id}: reproduces its golden output, largest difference {result.difference:.2g} "
-        f"(allowed {result.allowed:g})"
-    )
+        values = {
+            "model": model_id,
+            "difference": None if golden is None else golden.difference,
+            "allowed": None if golden is None else golden.allowed,
+            "checks": [asdict(check) for check in checks],
+        }
+        typer.echo(json.dumps(values))
+    else:
+        if golden is not None:
+            typer.echo(
+                f"{model_id}: reproduces its golden output, largest difference "
+                f"{golden.difference:.2g} (allowed {golden.allowed:g})"
+            )
+        _print_checks(checks)
+    if not is_usable(checks):
+        raise ModelError(f"{model_id}: {_failures(checks)}")
+
+
+def _trial_memory(memory: str | None) -> int:
+    from tilescope.runtime.memory import machine_memory_bytes, parse_size
+
+    return machine_memory_bytes() // 2 if memory is None else parse_size(memory)
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    for check in checks:
+        typer.echo(f"{check.verdict:>7}  {check.name}: {check.words}")
+
+
+def _failures(checks: Sequence[Check]) -> str:
+    return "; ".join(f"{c.name}: {c.words}" for c in checks if c.verdict == "failed")
 
 
 def probe_model(model_id: str, *, threads: int | None, as_json: bool) -> None:

@@ -15,11 +15,16 @@ class Contrast:
         True for fluorescence and other bright-on-dark images.
     low, high
         Values that become black and white, in the slide's own units; ``low < high``.
+    mean, deviation
+        Mean and standard deviation of the sampled pixels, in the slide's own units; empty where
+        they were not measured.
     """
 
     dark_background: bool
     low: tuple[float, ...]
     high: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.low) != len(self.high) or not self.low:
@@ -28,4 +33,8 @@ class Contrast:
         for low, high in zip(self.low, self.high, strict=True):
             if not low < high:
                 msg = f"the window {low}..{high} is empty"
+                raise ValueError(msg)
+        for measured in (self.mean, self.deviation):
+            if len(measured) not in {0, len(self.low)}:
+                msg = f"{len(measured)} measured values for {len(self.low)} bands"
                 raise ValueError(msg)

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal, get_args
 
+from tilescope.domain.encoding import Decoding, Encoding
 from tilescope.domain.geometry import Size
 from tilescope.domain.results import ModelRef
 from tilescope.domain.scale import Sampling
 
-Task = Literal["instances"]
-Layout = Literal["NCHW", "NHWC"]
+Task = Literal["instances", "semantic", "classification", "detect", "click"]
+Layout = Literal["NCHW", "NHWC", "NHW", "CHW", "HWC", "NC", "NCA", "NAC", "AC", "A"]
+DType = Literal["float32", "float16", "float64", "uint8", "int32", "int64", "bool"]
+
+#: What a graph may take; outputs may have any of `DType`.
+INPUT_DTYPES = ("float32", "float16", "uint8")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ADAPTER = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -33,16 +38,40 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of the graph; ``channels`` is empty when they have no names."""
+    """One input or output of the graph.
+
+    Attributes
+    ----------
+    name
+        The graph's own name of it.
+    layout
+        One letter per axis: batch N, channels or classes C, rows H, columns W, candidates A.
+    dtype
+        Type of its elements.
+    channels
+        Names of its channels; empty when they have none.
+    stride
+        Input pixels per element along rows and columns; 1 where the layout has none.
+    """
 
     name: str
     layout: Layout
-    dtype: str
+    dtype: DType
     channels: tuple[str, ...] = ()
+    stride: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.layout in get_args(Layout), f"layout {self.layout!r} is not NCHW or NHWC")
-        _require(self.dtype == "float32", f"dtype {self.dtype!r} is not float32")
+        layouts, dtypes = get_args(Layout), get_args(DType)
+        _require(self.layout in layouts, f"layout {self.layout!r} is not one of {layouts}")
+        _require(self.dtype in dtypes, f"dtype {self.dtype!r} is not one of {dtypes}")
+        _require(self.stride >= 1, f"stride {self.stride} is not positive")
+
+    @property
+    def spatial_axes(self) -> tuple[int, int] | None:
+        """Which axes are rows and columns; None when the tensor is no picture."""
+        if "H" not in self.layout:
+            return None
+        return self.layout.index("H"), self.layout.index("W")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +92,8 @@ class TileSpec:
         Largest batch the graph takes.
     peak_bytes_per_px
         Measured peak of the runtime per input pixel; None until the model was probed.
+    fixed
+        True when the graph takes nothing but tiles of exactly ``size``.
     """
 
     size: Size
@@ -71,6 +102,7 @@ class TileSpec:
     multiple_of: int
     max_batch: int = 1
     peak_bytes_per_px: float | None = None
+    fixed: bool = False
 
     def __post_init__(self) -> None:
         _require(self.halo_px >= 0, f"halo {self.halo_px} is negative")
@@ -127,8 +159,13 @@ class Parameter:
 class ModelSpec:
     """One model of a plugin.
 
-    ``card`` is the model card as the manifest has it: data, licence of the data, split, seed,
-    date, metrics and limits.
+    Attributes
+    ----------
+    encoding, decoding
+        For the adapter that comes with Tilescope; None where an adapter of its own knows them.
+    card
+        The model card as the manifest has it: data, licence of the data, split, seed, date,
+        metrics and limits.
     """
 
     id: str
@@ -144,6 +181,8 @@ class ModelSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     golden: GoldenRef | None = None
+    encoding: Encoding | None = None
+    decoding: Decoding | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 
@@ -154,6 +193,11 @@ class ModelSpec:
         _require(len(self.classes) > 0, "classes is empty")
         _require(len(self.inputs) == 1, f"{len(self.inputs)} inputs; one is supported")
         _require(len(self.outputs) >= 1, "outputs is empty")
+        dtype = self.inputs[0].dtype
+        _require(dtype in INPUT_DTYPES, f"an input of {dtype} is not one of {INPUT_DTYPES}")
+        named = set(self.decoding.outputs) if self.decoding else set()
+        unknown = sorted(named - {tensor.name for tensor in self.outputs})
+        _require(not unknown, f"decoding uses {unknown}, which is no output")
 
     @property
     def ref(self) -> ModelRef:

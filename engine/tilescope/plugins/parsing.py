@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -23,109 +21,10 @@ from tilescope.domain.manifest import (
 )
 from tilescope.domain.scale import AtObjectSize, AtPixelSize, FitWithin, Native, Sampling
 from tilescope.errors import ManifestInvalid
-
-T = TypeVar("T")
+from tilescope.plugins.encoding_tables import read_decoding, read_encoding
+from tilescope.plugins.toml_table import NUMBER, Table
 
 _SCHEMA = 1
-_NUMBER = (int, float)
-
-
-class _Table:
-    """A TOML table that knows its own dotted key and which of its keys were asked for."""
-
-    def __init__(self, values: object, key: str, problems: list[str]) -> None:
-        self.key = key
-        self.problems = problems
-        self._asked: set[str] = set()
-        self._values: dict[str, Any] = {}
-        if isinstance(values, dict):
-            self._values = values
-        else:
-            problems.append(f"{key}: must be a table")
-
-    def path(self, name: str) -> str:
-        return f"{self.key}.{name}" if self.key else name
-
-    def take(self, name: str, kind: type[T] | tuple[type[T], ...], default: T | None = None) -> T:
-        """Return the value of ``name``; a missing or wrong one is noted and its default used."""
-        self._asked.add(name)
-        value = self._values.get(name)
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if value is None:
-            if default is None:
-                self.problems.append(f"{self.path(name)}: is missing")
-                return _blank(kinds[0])
-            return default
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(k.__name__ for k in kinds)
-            self.problems.append(f"{self.path(name)}: must be {wanted}, not {value!r}")
-            return default if default is not None else _blank(kinds[0])
-        return value
-
-    def positive(self, name: str) -> float:
-        """Return a finite number above zero; anything else is noted."""
-        value = float(self.take(name, _NUMBER))
-        if self.has(name) and not (value > 0 and math.isfinite(value)):
-            self.note(name, f"must be a positive number, not {self._values[name]!r}")
-        return value
-
-    def note(self, name: str, problem: str) -> None:
-        """Add a problem of ``name`` unless there is one already."""
-        lead = f"{self.path(name)}: "
-        if not any(known.startswith(lead) for known in self.problems):
-            self.problems.append(lead + problem)
-
-    def has(self, name: str) -> bool:
-        self._asked.add(name)
-        return name in self._values
-
-    def table(self, name: str) -> _Table:
-        self._asked.add(name)
-        return _Table(self._values.get(name), self.path(name), self.problems)
-
-    def tables(self, name: str) -> list[_Table]:
-        values = self.take(name, list)
-        return [
-            _Table(value, f"{self.path(name)}[{index}]", self.problems)
-            for index, value in enumerate(values)
-        ]
-
-    def names(self) -> list[str]:
-        return list(self._values)
-
-    def raw(self) -> Mapping[str, Any]:
-        self._asked.update(self._values)
-        return self._values
-
-    def strings(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
-        values = self.take(name, list, list(default) if default is not None else None)
-        if not all(isinstance(value, str) for value in values):
-            self.problems.append(f"{self.path(name)}: must be a list of strings")
-            return ()
-        return tuple(values)
-
-    def build(self, make: Callable[[_Table], T]) -> T | None:
-        """Call ``make``; its ValueError and every key nobody asked for become problems.
-
-        ``make`` has to ask for all of its keys before it raises.
-        """
-        before = len(self.problems)
-        result: T | None = None
-        try:
-            result = make(self)
-        except ValueError as exc:
-            if len(self.problems) == before:
-                self.problems.append(f"{self.key or 'manifest'}: {exc}")
-        for name in self._values:
-            if name not in self._asked:
-                near = difflib.get_close_matches(name, self._asked, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                self.problems.append(f"{self.path(name)}: unknown key{hint}")
-        return result if len(self.problems) == before else None
-
-
-def _blank(kind: type[T]) -> T:
-    return kind()
 
 
 def load_manifest(path: Path) -> PluginManifest:
@@ -141,14 +40,14 @@ def load_manifest(path: Path) -> PluginManifest:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise ManifestInvalid(path, [str(exc)]) from exc
     problems: list[str] = []
-    root = _Table(values, "", problems)
+    root = Table(values, "", problems)
     manifest = root.build(_manifest)
     if manifest is None:
         raise ManifestInvalid(path, problems)
     return manifest
 
 
-def _manifest(root: _Table) -> PluginManifest:
+def _manifest(root: Table) -> PluginManifest:
     schema = root.take("schema", int)
     if schema > _SCHEMA:
         root.raw()  # what the keys of a later schema mean is not for this version to judge
@@ -166,7 +65,7 @@ def _manifest(root: _Table) -> PluginManifest:
     )
 
 
-def _note_doubles(tables: Sequence[_Table], models: Sequence[ModelSpec | None]) -> None:
+def _note_doubles(tables: Sequence[Table], models: Sequence[ModelSpec | None]) -> None:
     taken: set[str] = set()
     for table, model in zip(tables, models, strict=True):
         if model is not None and model.id in taken:
@@ -175,7 +74,7 @@ def _note_doubles(tables: Sequence[_Table], models: Sequence[ModelSpec | None]) 
             taken.add(model.id)
 
 
-def _requires(root: _Table) -> str:
+def _requires(root: Table) -> str:
     requires = root.take("requires", str)
     try:
         SpecifierSet(requires)
@@ -184,7 +83,7 @@ def _requires(root: _Table) -> str:
     return requires
 
 
-def _model(table: _Table) -> ModelSpec:
+def _model(table: Table) -> ModelSpec:
     task: Any = table.take("task", str)
     values = {name: table.take(name, str) for name in ("id", "version", "title", "adapter")}
     tile = table.table("tile").build(_tile)
@@ -193,6 +92,8 @@ def _model(table: _Table) -> ModelSpec:
     inputs = [t.build(_tensor) for t in table.tables("inputs")]
     outputs = [t.build(_tensor) for t in table.tables("outputs")]
     golden = table.table("golden").build(_golden) if table.has("golden") else None
+    encoding = table.table("encoding").build(read_encoding) if table.has("encoding") else None
+    decoding = table.table("decoding").build(read_decoding) if table.has("decoding") else None
     classes, licence = table.strings("classes"), table.take("licence", str)
     parameters = _parameters(table)
     card = table.table("card").raw() if table.has("card") else {}
@@ -210,23 +111,26 @@ def _model(table: _Table) -> ModelSpec:
         inputs=tuple(t for t in inputs if t is not None),
         outputs=tuple(t for t in outputs if t is not None),
         golden=golden,
+        encoding=encoding,
+        decoding=decoding,
         parameters=parameters,
         card=card,
     )
 
 
-def _tensor(table: _Table) -> TensorSpec:
+def _tensor(table: Table) -> TensorSpec:
     layout: Any = table.take("layout", str)
-    return TensorSpec(
-        table.take("name", str), layout, table.take("dtype", str), table.strings("channels", ())
-    )
+    dtype: Any = table.take("dtype", str)
+    stride = table.take("stride", int, 1)
+    return TensorSpec(table.take("name", str), layout, dtype, table.strings("channels", ()), stride)
 
 
-def _tile(table: _Table) -> TileSpec:
+def _tile(table: Table) -> TileSpec:
     size = table.take("size", list)
     halo, margin = table.take("halo", int), table.take("decode_margin", int, 0)
     multiple, batch = table.take("multiple_of", int, 1), table.take("max_batch", int, 1)
     peak = table.positive("peak_bytes_per_px") if table.has("peak_bytes_per_px") else None
+    fixed = table.take("fixed", bool, default=False)
     if len(size) != 2 or not all(type(side) is int for side in size):
         msg = f"size must be [width, height], not {size}"
         raise ValueError(msg)
@@ -237,18 +141,19 @@ def _tile(table: _Table) -> TileSpec:
         multiple_of=multiple,
         max_batch=batch,
         peak_bytes_per_px=peak,
+        fixed=fixed,
     )
 
 
-def _weights(table: _Table) -> WeightsRef:
+def _weights(table: Table) -> WeightsRef:
     return WeightsRef(table.take("file", str), table.take("sha256", str), table.take("bytes", int))
 
 
-def _golden(table: _Table) -> GoldenRef:
+def _golden(table: Table) -> GoldenRef:
     return GoldenRef(table.take("inputs", str), table.take("outputs", str), table.positive("atol"))
 
 
-def _sampling(table: _Table) -> Sampling:
+def _sampling(table: Table) -> Sampling:
     match table.take("kind", str):
         case "native":
             return Native()
@@ -264,7 +169,7 @@ def _sampling(table: _Table) -> Sampling:
             raise ValueError(msg)
 
 
-def _parameters(model: _Table) -> dict[str, Parameter]:
+def _parameters(model: Table) -> dict[str, Parameter]:
     if not model.has("parameters"):
         return {}
     table = model.table("parameters")
@@ -277,10 +182,10 @@ def _parameters(model: _Table) -> dict[str, Parameter]:
     return found
 
 
-def _parameter(table: _Table) -> Parameter:
+def _parameter(table: Table) -> Parameter:
     return Parameter(
-        default=float(table.take("default", _NUMBER)),
-        minimum=float(table.take("min", _NUMBER)),
-        maximum=float(table.take("max", _NUMBER)),
+        default=float(table.take("default", NUMBER)),
+        minimum=float(table.take("min", NUMBER)),
+        maximum=float(table.take("max", NUMBER)),
         title=table.take("title", str),
     )

@@ -1,11 +1,12 @@
-"""Installed plugins: found through entry points, read without importing, loaded at first use."""
+"""Installed plugins and stored models: read without importing, loaded at first use."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,16 +16,25 @@ from packaging.version import Version
 
 from tilescope import __version__
 from tilescope.domain.manifest import ModelSpec, PluginManifest
-from tilescope.errors import ManifestInvalid, ModelNotFound, PluginBroken, WeightsError
-from tilescope.plugins.api import TileAdapter
+from tilescope.errors import (
+    ManifestInvalid,
+    ModelNotFound,
+    PluginBroken,
+    UsageError,
+    WeightsError,
+)
+from tilescope.plugins.api import ClickAdapter, TileAdapter
+from tilescope.plugins.model_store import MANIFEST_NAME, STORED_ADAPTER, stored_folders
 from tilescope.plugins.parsing import load_manifest
 
 ENTRY_POINT_GROUP = "tilescope.plugins"
+#: What stands for the distribution of a model that a user added.
+STORED = "models folder"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPlugin:
-    """What discovery knows of one entry point: a valid manifest, or the reason there is none."""
+    """What discovery knows of one entry point or stored model: its manifest, or what is wrong."""
 
     entry: str
     distribution: str
@@ -94,41 +104,83 @@ class InstalledModel:
 
         Raises
         ------
+        UsageError
+            When the model does not run tile by tile.
         PluginBroken
             When importing or constructing it raises, or when it lacks a method.
         """
+        if self.spec.task == "click":
+            raise UsageError(f"{self.spec.id} segments what is clicked on, not whole slides")
+        adapter = self._adapter()
+        if not isinstance(adapter, TileAdapter) or not _takes(adapter, 1, 2):
+            raise self._unfit("encode(tile) and decode(outputs, parameters)")
+        return adapter
+
+    def load_click_adapter(self) -> ClickAdapter:
+        """Import the plugin's code and return its adapter for clicks.
+
+        Raises
+        ------
+        UsageError
+            When the model is not one for clicks.
+        PluginBroken
+            When importing or constructing it raises, or when it lacks a method.
+        """
+        if self.spec.task != "click":
+            raise UsageError(f"{self.spec.id} runs over whole slides and takes no clicks")
+        adapter = self._adapter()
+        if not isinstance(adapter, ClickAdapter) or not _takes(adapter, 2, 3):
+            raise self._unfit("encode(patch, clicks) and decode(outputs, clicks, parameters)")
+        return adapter
+
+    def _adapter(self) -> object:
         module, _, name = self.spec.adapter.partition(":")
         try:
-            adapter = getattr(importlib.import_module(module), name)()
+            kind = getattr(importlib.import_module(module), name)
+            for_model = getattr(kind, "for_model", None)
+            return kind() if for_model is None else for_model(self.spec)
         except (Exception, SystemExit) as exc:  # plugin code: one of the boundaries
             raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", exc) from exc
-        if not isinstance(adapter, TileAdapter):
-            cause = TypeError("an adapter needs encode(tile) and decode(outputs, parameters)")
-            raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", cause)
-        return adapter
+
+    def _unfit(self, methods: str) -> PluginBroken:
+        cause = TypeError(f"an adapter for {self.spec.task} needs {methods}")
+        return PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", cause)
+
+
+def _takes(adapter: TileAdapter | ClickAdapter, to_encode: int, to_decode: int) -> bool:
+    """Tell whether the methods can be called with so many arguments."""
+    for method, count in ((adapter.encode, to_encode), (adapter.decode, to_decode)):
+        try:
+            inspect.signature(method).bind(*[None] * count)
+        except (TypeError, ValueError):
+            return False
+    return True
 
 
 def discover(entries: Iterable[EntryPoint] | None = None) -> tuple[FoundPlugin, ...]:
-    """Return every installed plugin, broken ones included, in order of distribution and name.
+    """Return every installed plugin and stored model, broken ones included.
 
-    Nothing of a plugin is imported: only the top-level package is located. The second plugin that
-    claims an id is invalid.
+    Plugins come in order of distribution and name, then the models of the user's store; of given
+    ``entries`` nothing else is looked for. Nothing of a plugin is imported: only the top-level
+    package is located. The second plugin that claims an id is invalid.
     """
     found = sorted(
         entry_points(group=ENTRY_POINT_GROUP) if entries is None else entries,
         key=lambda entry: (_distribution(entry), entry.name),
     )
+    stored = stored_folders() if entries is None else ()
     plugins: list[FoundPlugin] = []
     taken: set[str] = set()
-    for entry in found:
-        plugin = _found(entry)
+    for plugin in [*map(_found, found), *map(_stored, stored)]:
+        checked = plugin
         if plugin.manifest is not None:
             ids = {plugin.manifest.id, *(model.id for model in plugin.manifest.models)}
             double = sorted(ids & taken)
             if double:
-                plugin = _invalid(entry, f"duplicate of {', '.join(double)}")
+                problem = f"duplicate of {', '.join(double)}"
+                checked = replace(plugin, folder=None, manifest=None, problem=problem)
             taken |= ids
-        plugins.append(plugin)
+        plugins.append(checked)
     return tuple(plugins)
 
 
@@ -165,6 +217,22 @@ def _found(entry: EntryPoint) -> FoundPlugin:
     if problem is not None:
         return _invalid(entry, problem)
     return FoundPlugin(entry.name, _distribution(entry), folder, manifest, None)
+
+
+def _stored(folder: Path) -> FoundPlugin:
+    try:
+        manifest = load_manifest(folder / MANIFEST_NAME)
+    except ManifestInvalid as exc:
+        return FoundPlugin(folder.name, STORED, None, None, str(exc))
+    problem = version_problem(manifest.requires, __version__)
+    if [model.id for model in manifest.models] != [folder.name]:
+        problem = f"{folder}: must hold one model of the id {folder.name!r}"
+    elif manifest.models[0].adapter != STORED_ADAPTER:
+        # Stored models are data: whoever can write there must not have code run.
+        problem = f"{folder}: a stored model must have the adapter {STORED_ADAPTER}"
+    if problem is not None:
+        return FoundPlugin(folder.name, STORED, None, None, problem)
+    return FoundPlugin(folder.name, STORED, folder, manifest, None)
 
 
 def version_problem(requires: str, running: str) -> str | None:

@@ -70,10 +70,12 @@ def test_wrong_weights_cannot_be_built(changes: dict[str, Any], message: str) ->
 
 
 def test_a_wrong_tensor_or_schema_cannot_be_built() -> None:
-    with pytest.raises(ValueError, match="layout 'CHW'"):
-        TensorSpec("x", "CHW", "float32")
-    with pytest.raises(ValueError, match="dtype 'float16'"):
-        TensorSpec("x", "NCHW", "float16")
+    with pytest.raises(ValueError, match="layout 'WHC'"):
+        TensorSpec("x", "WHC", "float32")
+    with pytest.raises(ValueError, match="dtype 'complex64'"):
+        TensorSpec("x", "NCHW", "complex64")
+    with pytest.raises(ValueError, match="stride 0 is not positive"):
+        TensorSpec("x", "NCHW", "float32", stride=0)
     with pytest.raises(ValueError, match="schema 2 is not 1"):
         PluginManifest(2, "x", "X", "", ())
 

@@ -121,7 +121,7 @@ MISTAKES = [
     ("spots.onnx", "spots.pkl", "model[0].weights: weights 'weights/spots.pkl' are not an ONNX"),
     ("bytes = 22", "bytes = 0", "model[0].weights: bytes = 0"),
     ("1e-4", "-1.0", "model[0].golden.atol: must be a positive number, not -1.0"),
-    ('"NHWC"', '"HWC"', "model[0].outputs[0]: layout 'HWC'"),
+    ('"NHWC"', '"WHC"', "model[0].outputs[0]: layout 'WHC'"),
     ("default = 0.5", "default = 5.0", "model[0].parameters.threshold: default 5.0 is not in"),
     ("default = 0.5", "default = nan", "model[0].parameters.threshold: default nan is not in"),
     # unknown, with the nearest name
