@@ -19,6 +19,10 @@
     ├── BudgetTooSmall               the memory cap cannot hold one tile of the model
     ├── RunMismatch                  resuming with another model, slide or parameters
     ├── AnnotationError(path, reason)   a file of annotations cannot be read
+    ├── ProjectError(path, reason)   a project file cannot be used as asked
+    │   ├── ProjectBusy              another process is writing to it
+    │   ├── ProjectDamaged           its bytes contradict themselves
+    │   └── ProjectReadOnly          it was opened for reading only
     ├── OutputError                  the output folder cannot be written
     └── UsageError                   an argument makes no sense
 
@@ -43,6 +47,10 @@ __all__ = [
     "ModelNotFound",
     "OutputError",
     "PluginBroken",
+    "ProjectBusy",
+    "ProjectDamaged",
+    "ProjectError",
+    "ProjectReadOnly",
     "RunMismatch",
     "SlideError",
     "SlideNotFound",
@@ -204,6 +212,42 @@ class AnnotationError(TilescopeError):
         self.path = str(path)
         self.reason = reason
         self.place = place
+
+
+class ProjectError(TilescopeError):
+    """A project file cannot be used as asked; names the file and the remedy.
+
+    Attributes
+    ----------
+    path
+        The project file.
+    reason
+        One sentence without the path.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class ProjectBusy(ProjectError):
+    """Another process is writing to the project."""
+
+
+class ProjectDamaged(ProjectError):
+    """The bytes of the file contradict themselves."""
+
+    def __init__(self, path: str | Path, found: str) -> None:
+        super().__init__(
+            path,
+            f"the file is damaged ({found}) and was left as it is; `tilescope project salvage` "
+            "reads what can be read into a new file, and backups lie beside it",
+        )
+
+
+class ProjectReadOnly(ProjectError):
+    """The project was opened for reading only."""
 
 
 class OutputError(TilescopeError):

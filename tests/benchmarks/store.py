@@ -3,7 +3,8 @@
 The nuclei are polygons of 30 corners, as dense as in tissue, and come tile by tile as a model finds
 them; with ``_shuffled`` they come in no order, as other programs' files may hold them. Objects are
 made outside of what is timed. Inserting and viewing are compared with tiatoolbox's ``SQLiteStore``
-in turns; QuPath-style GeoJSON held in memory is what a program without a store would do.
+in turns; QuPath-style GeoJSON held in memory is what a program without a store would do. Half as
+many are imported from a GeoJSON file and exported to one by the commands, each in its own process.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def run(settings: Settings, report: Report) -> None:
     _shuffled(settings, report, nuclei)
     _memory(settings, report)
     _geojson(settings, report, nuclei)
+    _exchange(settings, report)
 
 
 class Nuclei:
@@ -307,6 +309,83 @@ def _geojson(settings: Settings, report: Report, nuclei: Nuclei) -> None:
     report.figure("geojson_in_memory_load_per_s", len(features) / parsing)
     spread(report, "geojson_in_memory_viewport_ms", look, 3)
     report.figure("geojson_in_memory_objects", float(len(features)), text_bytes=len(text))
+
+
+def _exchange(settings: Settings, report: Report) -> None:
+    """Import nuclei from a GeoJSON file and export them, each by its command.
+
+    The rates are those of whole processes, from their start to their end.
+    """
+    nuclei = Nuclei(settings.scaled(500_000, 4000), settings.seed)
+    file, project = settings.folder / "nuclei.geojson", settings.folder / "exchange.tilescope"
+    back = settings.folder / "back.geojson"
+    for path in (project, back):
+        path.unlink(missing_ok=True)
+    _write_geojson(file, nuclei)
+    report.input("geojson", objects=nuclei.count, file_bytes=file.stat().st_size)
+    with Project.create(project) as made:
+        made.add_slide(Path("slide.svs"), "slide", um_per_px=(0.25, 0.25))
+    rates, peaks = [], []
+    for key, arguments in (
+        ("import", ["import", str(project), str(file)]),
+        ("export", ["export", str(project), "--format", "geojson", "-o", str(back)]),
+    ):
+        start, cpu = time.perf_counter(), _children_cpu_s()
+        found = _command(arguments)
+        seconds, cpu = time.perf_counter() - start, _children_cpu_s() - cpu
+        if found["objects"] != nuclei.count or found["left_out"]:
+            raise AssertionError(f"{key} took {found['objects']} of {nuclei.count} objects")
+        rates.append(nuclei.count / seconds)
+        peaks.append(found["peak_rss_bytes"] / 2**20)
+        size = (file if key == "import" else back).stat().st_size
+        report.figure(
+            f"geojson_{key}_per_s", rates[-1], seconds=seconds, cpu_s=cpu, file_bytes=size
+        )
+        report.figure(f"geojson_{key}_peak_rss_mib", peaks[-1])
+    report.figure("geojson_objects_per_s", min(rates), objects=nuclei.count)
+    report.figure("geojson_peak_rss_mib", max(peaks))
+    for path in (file, project, back):
+        path.unlink()
+
+
+def _children_cpu_s() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _command(arguments: Sequence[str]) -> dict[str, Any]:
+    """Run the program in a process of its own and return what it reports."""
+    program = "from tilescope.cli.main import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3600,
+    )
+    if ran.returncode:
+        raise AssertionError(f"{' '.join(arguments)}: {ran.stderr}")
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def _write_geojson(path: Path, nuclei: Nuclei) -> None:
+    """Write nuclei as QuPath does: compact, coordinates with two decimals."""
+    with path.open("w") as file:
+        file.write('{"type":"FeatureCollection","features":[')
+        comma = ""
+        for tile in range(nuclei.count // PER_TILE):
+            shapes = shapely.transform(nuclei.shapes(tile), lambda points: np.round(points, 2))
+            for text, a in zip(
+                shapely.to_geojson(shapes).tolist(), annotations(shapes, tile), strict=True
+            ):
+                file.write(
+                    f'{comma}{{"type":"Feature","id":"{a.id}","geometry":{text},"properties":'
+                    f'{{"objectType":"{a.kind}","classification":{{"name":"{a.class_name}",'
+                    '"color":[200,0,0]},"measurements":{"score":0.5}}}'
+                )
+                comma = ","
+        file.write("]}")
 
 
 def spread(report: Report, key: str, work: Callable[[int], object], times: int) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tilescope.domain.annotation import ObjectClass
+from tilescope.errors import ProjectError, ProjectReadOnly
 from tilescope.exchange.palette import RGB, class_colour
-from tilescope.store.faults import ProjectError, ProjectReadOnly
 from tilescope.store.project import Project
 
 _COMPANIONS = ("", "-wal", "-shm", "-lock")
@@ -73,9 +73,8 @@ def add_classes(project: Project, classes: Mapping[str, RGB | None]) -> None:
     classes
         Colours by name; None leaves the one that the project chose.
     """
-    for name, colour in classes.items():
-        if colour is not None:
-            project.put_class(ObjectClass(name, colour))
+    coloured = ((name, colour) for name, colour in classes.items() if colour is not None)
+    project.put_classes([ObjectClass(name, colour) for name, colour in coloured])
 
 
 def model_colours(names: tuple[str, ...]) -> dict[str, RGB | None]:

@@ -7,7 +7,8 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from tilescope.store.faults import ProjectError, database_errors
+from tilescope.errors import ProjectError
+from tilescope.store.faults import database_errors
 
 KEPT = 3
 

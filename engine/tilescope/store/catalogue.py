@@ -187,6 +187,16 @@ class Catalogue:
         row = self._db.execute("SELECT class FROM class WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else None
 
+    def counts(self, slide: int | None) -> dict[str | None, int]:
+        """Return the number of objects by class name; classes without objects are left out."""
+        names = self.class_names()
+        rows = self._db.execute(
+            "SELECT class, sum(n) FROM tally WHERE ?1 IS NULL OR slide = ?1 "
+            "GROUP BY class HAVING sum(n) > 0",
+            (slide,),
+        )
+        return {names.get(number): total for number, total in rows}
+
     # Runs
 
     def add_run(self, run: RunRecord) -> None:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 
+import numpy as np
+
+from tilescope.store import states
 from tilescope.store.leaves import is_whole, unreadable_slots
-from tilescope.store.schema import LEAF_SIZE
+from tilescope.store.schema import LOST, STATE
 
 _RULES = {
-    "objects without a leaf": (
-        f"SELECT count(*) FROM state WHERE row / {LEAF_SIZE} NOT IN (SELECT leaf FROM leaf)"  # noqa: S608
+    "groups of objects without a state": (
+        "SELECT count(*) FROM leaf WHERE leaf NOT IN (SELECT leaf FROM state)"
     ),
-    "objects that cannot be found by id": (
-        "SELECT (SELECT count(*) FROM state) - (SELECT count(*) FROM handle)"
+    "groups of objects without an outline": (
+        "SELECT count(*) FROM state WHERE leaf NOT IN (SELECT leaf FROM leaf)"
     ),
-    "leaves missing in the spatial index": (
-        f"SELECT count(*) FROM (SELECT DISTINCT row / {LEAF_SIZE} AS leaf FROM state "  # noqa: S608
-        "WHERE gone IS NULL) WHERE leaf NOT IN (SELECT leaf FROM box)"
+    "groups of objects that are missing in the spatial index": (
+        "SELECT count(*) FROM state WHERE there > 0 AND leaf NOT IN (SELECT leaf FROM box)"
     ),
-    "counts that are wrong": (
-        "SELECT count(*) FROM (SELECT slide, class, kind, n FROM tally WHERE n != 0 EXCEPT "
-        "SELECT slide, class, kind, count(*) FROM state WHERE gone IS NULL "
-        "GROUP BY slide, class, kind)"
-    ),
-    "objects gone without a reason": (
-        "SELECT count(*) FROM state WHERE gone NOT IN (SELECT edit FROM edit)"
+    "groups of objects whose states are too few or too many": (
+        "SELECT count(*) FROM state JOIN leaf USING (leaf) "  # noqa: S608
+        f"WHERE length(objects) / {STATE.itemsize} != length(ids) / 16"
     ),
 }
 
@@ -40,6 +39,7 @@ def problems_of(db: sqlite3.Connection) -> list[str]:
         for what, query in _RULES.items():
             if number := db.execute(query).fetchone()[0]:
                 problems.append(f"{number} {what}")
+        problems += _state_problems(db)
         problems += _shape_problems(db)
         tree = db.execute("SELECT rtreecheck('box')").fetchone()[0]
     except sqlite3.DatabaseError as exc:
@@ -47,16 +47,36 @@ def problems_of(db: sqlite3.Connection) -> list[str]:
     return problems if tree == "ok" else [*problems, f"spatial index: {tree}"]
 
 
+def _state_problems(db: sqlite3.Connection) -> list[str]:
+    edits = {row[0] for row in db.execute("SELECT edit FROM edit")}
+    counts: Counter[tuple[int, int, int]] = Counter()
+    found = unexplained = 0
+    for part in states.stretches(db):
+        found += int(np.count_nonzero(part.states["gone"] != LOST))
+        counts.update(states.tally(part.slides[part.owners], part.states))
+        reasons = {*np.unique(part.states["gone"]).tolist()} - {0, LOST}
+        unexplained += len(reasons - edits)
+    handles = db.execute("SELECT count(*) FROM handle").fetchone()[0]
+    there = db.execute("SELECT coalesce(sum(there), 0) FROM state").fetchone()[0]
+    listed = {tuple(row[:3]): row[3] for row in db.execute("SELECT * FROM tally WHERE n != 0")}
+    numbers = {
+        "objects that cannot be found by id": max(found - handles, 0),
+        "counts that are wrong": len({*listed.items()} ^ {*counts.items()}),
+        "objects more or fewer than there should be": there - counts.total(),
+        "reasons for objects to be gone that nobody knows": unexplained,
+    }
+    return [f"{number} {what}" for what, number in numbers.items() if number]
+
+
 def _shape_problems(db: sqlite3.Connection) -> list[str]:
     broken = unreadable = 0
-    for row in db.execute("SELECT * FROM leaf"):
-        if not is_whole(row):
+    for row in db.execute("SELECT leaf.*, objects FROM leaf JOIN state USING (leaf)"):
+        *leaf, objects = row
+        if not is_whole(leaf):
             broken += 1
             continue
-        for slot in unreadable_slots(row[11], row[-1]):
-            known = db.execute(
-                "SELECT count(*) FROM state WHERE row = ?", (row[0] * LEAF_SIZE + slot,)
-            )
-            unreadable += known.fetchone()[0]
+        if slots := unreadable_slots(leaf[11], *leaf[14:]):
+            gone = np.frombuffer(objects, STATE)["gone"]
+            unreadable += sum(slot >= len(gone) or int(gone[slot]) != LOST for slot in slots)
     counts = {"groups of objects contradict themselves": broken, "unreadable outlines": unreadable}
     return [f"{number} {what}" for what, number in counts.items() if number]

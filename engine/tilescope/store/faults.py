@@ -1,4 +1,4 @@
-"""What can be wrong with a project file, each said in one line with its remedy."""
+"""What SQLite says about a project file, in one line with its remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tilescope.errors import TilescopeError
+from tilescope.errors import ProjectBusy, ProjectDamaged, ProjectError
 
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "the disk is full; make room, nothing that was saved before is lost",
@@ -18,42 +18,6 @@ _REMEDIES = {
 }
 
 
-class ProjectError(TilescopeError):
-    """A project file cannot be used as asked; names the file and the remedy.
-
-    Attributes
-    ----------
-    path
-        The project file.
-    reason
-        One sentence without the path.
-    """
-
-    def __init__(self, path: str | Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = str(path)
-        self.reason = reason
-
-
-class ProjectBusy(ProjectError):
-    """Another process is writing to the project."""
-
-
-class ProjectDamaged(ProjectError):
-    """The bytes of the file contradict themselves."""
-
-    def __init__(self, path: str | Path, found: str) -> None:
-        super().__init__(
-            path,
-            f"the file is damaged ({found}); it was left as it is: salvage what can be read into "
-            "a new file, or open one of its backups",
-        )
-
-
-class ProjectReadOnly(ProjectError):
-    """The project was opened for reading only."""
-
-
 @contextmanager
 def database_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors of the block into errors that name the project and the remedy."""
@@ -61,7 +25,9 @@ def database_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as exc:
         code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if code == sqlite3.SQLITE_NOTADB:
+            raise ProjectDamaged(path, "it does not begin as a project does") from exc
+        if code == sqlite3.SQLITE_CORRUPT:
             raise ProjectDamaged(path, str(exc)) from exc
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise ProjectBusy(

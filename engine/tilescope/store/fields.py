@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.store import changes
-from tilescope.store.schema import LEAF_SIZE
+from tilescope.store import deltas, states
 
 _TABLE_LIMIT = 2**28
 """Bytes of measurements in one record of a delta; ``MEASURE_CHUNK`` leaves stay far below."""
@@ -23,63 +22,55 @@ _TABLE_LIMIT = 2**28
 MEASURE_CHUNK = 512
 
 
-class Field(Protocol):
+Values = TypeVar("Values")
+
+
+class Field(Protocol[Values]):
     """A column that edits may change in place."""
 
     name: str
 
-    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Sequence[Any]:
+    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Values:
         """Return the values at ``places``."""
 
-    def write(
-        self, db: sqlite3.Connection, places: NDArray[np.int64], values: Sequence[Any]
-    ) -> None:
+    def write(self, db: sqlite3.Connection, places: NDArray[np.int64], values: Values) -> None:
         """Store values at ``places``, and keep the tally right."""
 
-    def pack(self, values: Sequence[Any]) -> bytes:
+    def pack(self, values: Values) -> bytes:
         """Return values as bytes."""
 
-    def unpack(self, data: bytes) -> Sequence[Any]:
+    def unpack(self, data: bytes) -> Values:
         """Return the values of ``pack``."""
 
 
 class StateField:
-    """A small number in table ``state``; places are rows, ascending."""
+    """A small number in the states; places are rows, ascending."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Sequence[int]:
+    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of every row."""
-        changes.touch(db, places.tolist())
-        return [
-            row[0]
-            for row in db.execute(
-                f"SELECT {self.name} FROM touched CROSS JOIN state USING (row) "  # noqa: S608
-                "ORDER BY row"
-            )
-        ]
+        found = states.read(db, states.leaves_of(places))
+        numbers: NDArray[np.int64] = found.states[self.name][found.at(places)].astype(np.int64)
+        return numbers
 
     def write(
-        self, db: sqlite3.Connection, places: NDArray[np.int64], values: Sequence[int]
+        self, db: sqlite3.Connection, places: NDArray[np.int64], values: NDArray[np.int64]
     ) -> None:
         """Store the numbers of rows."""
-        changes.touch(db, places.tolist())
-        changes.count(db, -1)
-        db.executemany(
-            f"UPDATE state SET {self.name} = ? WHERE row = ?",  # noqa: S608
-            zip(values, places.tolist(), strict=True),
-        )
-        changes.count(db, 1)
+        old = states.read(db, states.leaves_of(places))
+        new = old.states.copy()
+        new[self.name][old.at(places)] = values
+        states.put(db, old, new)
 
-    def pack(self, values: Sequence[int]) -> bytes:
+    def pack(self, values: NDArray[np.int64]) -> bytes:
         """Return the numbers, compressed."""
-        return changes.pack_numbers(np.array(values, np.int64))
+        return deltas.pack_numbers(values)
 
-    def unpack(self, data: bytes) -> Sequence[int]:
+    def unpack(self, data: bytes) -> NDArray[np.int64]:
         """Return the numbers of ``pack``."""
-        numbers: list[int] = changes.unpack_numbers(data).tolist()
-        return numbers
+        return deltas.unpack_numbers(data)
 
 
 class MeasureField:
@@ -120,10 +111,10 @@ class MeasureField:
 
     def unpack(self, data: bytes) -> Sequence[tuple[int, bytes] | None]:
         """Return the values of ``pack``."""
-        plain = changes.inflate(data, _TABLE_LIMIT)
+        plain = deltas.inflate(data, _TABLE_LIMIT)
         count = int(np.frombuffer(plain, "<i8", 1)[0])
         if not 0 <= 8 + 16 * count <= len(plain):
-            raise changes.damaged("a record of the history")
+            raise deltas.damaged("a record of the history")
         values: list[tuple[int, bytes] | None] = []
         at = 8 + 16 * count
         for names, length in np.frombuffer(plain, "<i8", 2 * count, 8).reshape(-1, 2).tolist():
@@ -132,11 +123,6 @@ class MeasureField:
         return values
 
 
-FIELDS: dict[str, Field] = {
+FIELDS: dict[str, Field[Any]] = {
     field.name: field for field in (StateField("class"), StateField("locked"), MeasureField())
 }
-
-
-def leaves_of(rows: Iterable[int]) -> NDArray[np.int64]:
-    """Return the leaves that hold ``rows``, ascending."""
-    return np.unique(np.fromiter(rows, np.int64) // LEAF_SIZE)

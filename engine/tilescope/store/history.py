@@ -8,7 +8,7 @@ after an undo drops what could have been redone: its rows stay out of sight for 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.store import changes
+from tilescope.store import deltas, states
 from tilescope.store.catalogue import now
-from tilescope.store.fields import FIELDS, Field
+from tilescope.store.fields import FIELDS, Field, Values
 
 
 class Standing(IntEnum):
@@ -72,14 +72,14 @@ class Step:
         self.last_row = last_row
         self.added += count
 
-    def remove_touched(self) -> None:
-        """Remove the objects of the touched set, and note which."""
-        for rows in changes.touched_chunks(self._db):
+    def remove(self, sets: Iterable[NDArray[np.int64]]) -> None:
+        """Remove the objects of sets of rows."""
+        for rows in sets:
             self._note("gone", rows, None)
             self.removed += len(rows)
-        changes.remove(self._db, self.number)
+            states.mark(self._db, rows, self.number)
 
-    def change(self, field: Field, places: NDArray[np.int64], values: Sequence[Any]) -> None:
+    def change(self, field: Field[Values], places: NDArray[np.int64], values: Values) -> None:
         """Change values of a field, and note those that were there before."""
         before = field.read(self._db, places)
         self._note(field.name, places, field.pack(before))
@@ -88,7 +88,7 @@ class Step:
     def _note(self, field: str, places: NDArray[np.int64], other: bytes | None) -> None:
         self._db.execute(
             "INSERT INTO delta (edit, field, places, other) VALUES (?, ?, ?, ?)",
-            (self.number, field, changes.pack_numbers(places), other),
+            (self.number, field, deltas.pack_numbers(places), other),
         )
 
 
@@ -159,36 +159,34 @@ class History:
         if row is None:
             return None
         number, first, last = row
-        self._swap(number, is_undo=new is Standing.UNDONE)
+        is_undo = new is Standing.UNDONE
+        self._swap(number, is_undo=is_undo)
         if first is not None:
-            changes.touch_where(self._db, "row BETWEEN ? AND ?", (first, last))
-            self._mark(number, gone=new is Standing.UNDONE)
+            states.mark_between(self._db, first, last, number if is_undo else 0)
         self._db.execute("UPDATE edit SET standing = ? WHERE edit = ?", (new, number))
         self.note(action, number)
         found = self._db.execute(f"SELECT {_COLUMNS} FROM edit WHERE edit = ?", (number,))  # noqa: S608
         return _edit(found.fetchone())
 
     def _swap(self, number: int, *, is_undo: bool) -> None:
-        deltas = self._db.execute("SELECT delta FROM delta WHERE edit = ?", (number,)).fetchall()
-        for (delta,) in deltas:  # one at a time: together they may be large
+        # A place may be in several deltas, so they are taken back in the opposite order.
+        order = "DESC" if is_undo else "ASC"
+        deltas_of_edit = self._db.execute(
+            f"SELECT delta FROM delta WHERE edit = ? ORDER BY delta {order}",  # noqa: S608
+            (number,),
+        ).fetchall()
+        for (delta,) in deltas_of_edit:  # one at a time: together they may be large
             name, packed, other = self._db.execute(
                 "SELECT field, places, other FROM delta WHERE delta = ?", (delta,)
             ).fetchone()
-            places = changes.unpack_numbers(packed)
+            places = deltas.unpack_numbers(packed)
             if name == "gone":
-                changes.touch(self._db, places.tolist())
-                self._mark(number, gone=not is_undo)
+                states.mark(self._db, places, 0 if is_undo else number)
                 continue
             field = FIELDS[name]
             current = field.pack(field.read(self._db, places))
             field.write(self._db, places, field.unpack(other))
             self._db.execute("UPDATE delta SET other = ? WHERE delta = ?", (current, delta))
-
-    def _mark(self, number: int, *, gone: bool) -> None:
-        if gone:
-            changes.remove(self._db, number)
-        else:
-            changes.restore(self._db)
 
 
 def _edit(row: Sequence[Any]) -> Edit:

@@ -1,7 +1,8 @@
 """Objects packed into leaves of neighbours, and back.
 
 A leaf holds objects of one author and one plane, in the order of a Hilbert curve; an object much
-larger than the others has a leaf of its own, so that it does not widen theirs.
+larger than the others has a leaf of its own, so that it does not widen theirs. Polygons without
+holes, which are nearly all, share leaves that hold nothing but their vertices.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from tilescope.domain.annotation import Annotation, Author, ObjectKind
 from tilescope.errors import UsageError
 from tilescope.store.curve import hilbert
-from tilescope.store.schema import LEAF_SIZE
-from tilescope.store.wkb import boxes
+from tilescope.store.schema import LEAF_SIZE, RINGS, WKB
+from tilescope.store.wkb import are_rings, boxes, ring_shape, vertices_of
 
 KINDS: tuple[ObjectKind, ...] = get_args(ObjectKind)
 """Their order is part of the file format."""
@@ -44,12 +45,15 @@ class Columns:
         ``float64[n, 4]``: x0, y0, x1, y1 in level-0 pixels.
     authors
         ``int64[n]``: numbers of the authors.
+    is_ring
+        ``bool[n]``: whether an object is one closed ring.
     """
 
     batch: Sequence[Annotation]
     ids: NDArray[np.uint8]
     boxes: NDArray[np.float64]
     authors: NDArray[np.int64]
+    is_ring: NDArray[np.bool_]
 
     @classmethod
     def of(cls, batch: Sequence[Annotation], number_of: Callable[[Author], int]) -> Columns:
@@ -62,8 +66,9 @@ class Columns:
             stored.
         """
         ids = np.frombuffer(b"".join([id_bytes(a.id) for a in batch]), np.uint8).reshape(-1, 16)
+        shapes = [a.geometry for a in batch]
         try:
-            extents = boxes([a.geometry for a in batch])
+            extents = boxes(shapes)
         except ValueError as exc:
             raise UsageError(f"objects {batch[0].id} to {batch[-1].id}: {exc}") from exc
         known: dict[int, int] = {}
@@ -74,7 +79,7 @@ class Columns:
             if number is None:  # the batch keeps its authors alive, so their addresses are names
                 number = known[id(author)] = number_of(author)
             authors[i] = number
-        return cls(batch, ids, extents, authors)
+        return cls(batch, ids, extents, authors, are_rings(shapes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,8 +120,13 @@ def id_bytes(text: str) -> bytes:
 
 def id_text(data: bytes) -> str:
     """Return a UUID as text."""
-    h = data.hex()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+    return _dashed(data.hex(), 0)
+
+
+def _dashed(h: str, at: int) -> str:
+    """Return the UUID that begins at a place of a text of hexadecimal digits."""
+    b, c, d, e = at + 8, at + 12, at + 16, at + 20
+    return f"{h[at:b]}-{h[b:c]}-{h[c:d]}-{h[d:e]}-{h[e : at + 32]}"
 
 
 def id_keys(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -139,9 +149,9 @@ def pack(columns: Columns, first_leaf: int) -> Packing:
     z = np.fromiter((a.z for a in columns.batch), np.int64, n)
     t = np.fromiter((a.t for a in columns.batch), np.int64, n)
     along = hilbert((extents[:, :2] + extents[:, 2:]) / 2)
-    order = np.lexsort((along, large, t, z, columns.authors))
+    order = np.lexsort((along, large, columns.is_ring, t, z, columns.authors))
     starts = np.zeros(n, bool)
-    for key in (columns.authors, z, t, large):
+    for key in (columns.authors, z, t, columns.is_ring, large):
         starts[1:] |= key[order][1:] != key[order][:-1]
     starts |= large[order]
     starts[0] = True
@@ -158,7 +168,11 @@ def leaf_rows(columns: Columns, packing: Packing, slide: int) -> list[tuple[Any,
     """Return the rows of table ``leaf``."""
     batch, order = columns.batch, packing.order
     placed = [batch[i] for i in order.tolist()]
-    blobs = [a.geometry for a in placed]
+    rings = columns.is_ring[order].tolist()
+    blobs = [
+        vertices_of(a.geometry) if is_ring else a.geometry
+        for a, is_ring in zip(placed, rings, strict=True)
+    ]
     ids = columns.ids[order].tobytes()
     extents, authors = columns.boxes[order], columns.authors[order].tolist()
     outer = _outwards(extents).tobytes()
@@ -185,6 +199,7 @@ def leaf_rows(columns: Columns, packing: Packing, slide: int) -> list[tuple[Any,
                 _parents(members),
                 _names(members),
                 b"".join(blobs[a:b]),
+                RINGS if rings[a] else WKB,
             )
         )
     return result
@@ -260,33 +275,36 @@ class Leaf:
     """
 
     author: Author
+    slots: Sequence[tuple[int, str | None, int, int]]
+    measures: tuple[tuple[str, ...], bytes] | None
     z: int
     t: int
     ids: bytes
     ends: bytes
     parents: bytes | None
     names: str | None
+    coding: int
     geometry: bytes
-    slots: Sequence[tuple[int, str | None, int, int]]
-    measures: tuple[tuple[str, ...], bytes] | None
 
     def objects(self) -> list[Annotation]:
         """Return the objects that are there, by slot."""
         bounds = [0, *np.frombuffer(self.ends, "<u4").tolist()]
         names = json.loads(self.names) if self.names else None
+        ids = self.ids.hex()
+        measures = None if self.measures is None else measures_of(*self.measures)
         return [
             Annotation(
-                id=id_text(self.ids[16 * slot : 16 * slot + 16]),
-                geometry=self.geometry[bounds[slot] : bounds[slot + 1]],
-                kind=KINDS[kind],
-                class_name=class_name,
-                name=names[slot] if names else None,
-                measurements=self._measurements(slot),
-                locked=bool(locked),
-                parent_id=self._parent(slot),
-                author=self.author,
-                z=self.z,
-                t=self.t,
+                _dashed(ids, 32 * slot),
+                shape_of(self.geometry[bounds[slot] : bounds[slot + 1]], self.coding),
+                KINDS[kind],
+                class_name,
+                names[slot] if names else None,
+                measures[slot] if measures else {},
+                bool(locked),
+                self._parent(slot),
+                self.author,
+                self.z,
+                self.t,
             )
             for slot, class_name, kind, locked in self.slots
         ]
@@ -295,19 +313,21 @@ class Leaf:
         found = self.parents[16 * slot : 16 * slot + 16] if self.parents else _NOBODY
         return None if found == _NOBODY else id_text(found)
 
-    def _measurements(self, slot: int) -> dict[str, float]:
-        return {} if self.measures is None else measures_of(*self.measures, slot)
 
-
-def measures_of(names: tuple[str, ...], numbers: bytes, slot: int) -> dict[str, float]:
-    """Return what is measured on the object in ``slot``."""
+def measures_of(names: tuple[str, ...], numbers: bytes) -> list[dict[str, float]]:
+    """Return what is measured on every object of a leaf."""
     table = np.frombuffer(numbers, "<f8").reshape(-1, len(names))
-    return {n: v for n, v in zip(names, table[slot].tolist(), strict=True) if not isnan(v)}
+    if np.isnan(table).any():
+        return [
+            {name: value for name, value in zip(names, row, strict=True) if not isnan(value)}
+            for row in table.tolist()
+        ]
+    return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
 
 def is_whole(row: Sequence[Any]) -> bool:
     """Tell whether the columns of a row of table ``leaf`` agree with each other."""
-    *_, ids, extents, ends, parents, names, geometry = row
+    *_, ids, extents, ends, parents, names, geometry, coding = row
     if not all(isinstance(column, bytes) for column in (ids, extents, ends, geometry)):
         return False
     n = len(ends) // 4
@@ -318,7 +338,8 @@ def is_whole(row: Sequence[Any]) -> bool:
     bounds = np.frombuffer(ends, "<u4").astype(np.int64)
     rising = bool((np.diff(bounds, prepend=0) > 0).all()) and int(bounds[-1]) == len(geometry)
     numbers = row[:9]
-    return rising and all(isinstance(v, int | float) for v in numbers) and _is_names(names, n)
+    known = coding in (WKB, RINGS) and all(isinstance(v, int | float) for v in numbers)
+    return rising and known and _is_names(names, n)
 
 
 def _is_names(names: object, n: int) -> bool:
@@ -329,9 +350,10 @@ def _is_names(names: object, n: int) -> bool:
     return False
 
 
-def unreadable_slots(ends: bytes, geometry: bytes) -> set[int]:
+def unreadable_slots(ends: bytes, geometry: bytes, coding: int) -> set[int]:
     """Return the slots of a leaf whose bytes are no shape as it is stored."""
-    blobs = [geometry[a:b] for a, b in pairwise([0, *np.frombuffer(ends, "<u4").tolist()])]
+    bounds = pairwise([0, *np.frombuffer(ends, "<u4").tolist()])
+    blobs = [shape_of(geometry[a:b], coding) for a, b in bounds]
     with suppress(ValueError):
         boxes(blobs)
         return set()
@@ -343,3 +365,8 @@ def _is_shape(blob: bytes) -> bool:
         boxes([blob])
         return True
     return False
+
+
+def shape_of(data: bytes, coding: int) -> bytes:
+    """Return the WKB of an object from what its leaf holds."""
+    return ring_shape(data) if coding == RINGS else data

@@ -13,20 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from shapely.errors import ShapelyError
 
 from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.domain.geometry import Rect
-from tilescope.errors import UsageError
+from tilescope.errors import ProjectDamaged, ProjectReadOnly, UsageError
 from tilescope.runtime.closing import Closing
-from tilescope.store import backup, changes, schema
+from tilescope.store import backup, older, schema
 from tilescope.store.catalogue import Catalogue, RunRecord, SlideRecord
 from tilescope.store.checking import problems_of
-from tilescope.store.faults import ProjectDamaged, ProjectReadOnly, database_errors
+from tilescope.store.faults import database_errors
 from tilescope.store.fields import FIELDS
 from tilescope.store.history import Edit, History, Step
-from tilescope.store.objects import Objects, Selection, View
+from tilescope.store.objects import Objects, Selection
 from tilescope.store.storage import Access, Storage, check_file, new_file
+from tilescope.store.views import View, in_view
 from tilescope.store.writer_lock import WriterLock
 
 __all__ = ["Edit", "Project", "RunRecord", "Selection", "SlideRecord", "View"]
@@ -46,16 +48,16 @@ class Project(Closing):
 
     def __init__(self, storage: Storage, user: str, lock: WriterLock | None) -> None:
         self.path = storage.path
-        self._access = storage.access
-        self._statement = storage.statement
         self._lock = lock
         try:
             with database_errors(self.path):
-                self._db = storage.connect()
+                storage, self._db = storage.connected()
         except BaseException:
             if lock is not None:
                 lock.close()
             raise
+        self._access = storage.access
+        self._statement = storage.statement
         self._catalogue = Catalogue(self._db, self.path)
         self._objects = Objects(self._db, self._catalogue)
         self._history = History(self._db, user)
@@ -88,7 +90,8 @@ class Project(Closing):
         ----------
         writable
             Whether changes are wanted; one process at a time gets that. On a read-only medium the
-            project is opened read-only whatever is wanted.
+            project is opened read-only whatever is wanted. On a network drive one process at a
+            time has it open, be it for reading.
         user
             Who to note in the journal; the name of the login by default.
         on_network
@@ -97,9 +100,12 @@ class Project(Closing):
         Raises
         ------
         ProjectBusy
-            When another process has it open for writing, and ``writable`` is asked for.
+            When another process has it open for writing, and ``writable`` is asked for; on a
+            network drive, when another process has it open at all.
         ProjectDamaged
             When its head, size or tables are not whole.
+        ProjectReadOnly
+            When it is of an older Tilescope and ``writable`` is not asked for.
         ProjectError
             When it is missing, something else, or of a newer Tilescope.
         """
@@ -119,23 +125,22 @@ class Project(Closing):
     ) -> Self:
         name = _login() if user is None else user
         storage = Storage.of(path, writable=writable, on_network=on_network)
-        return cls(storage, name, WriterLock(path, name) if storage.access.writes else None)
+        return cls(storage, name, WriterLock(path, name) if storage.access.locks else None)
 
     def _prepare(self) -> None:
         with database_errors(self.path):
             version = schema.version_of(self._db, self.path)
             if version < schema.SCHEMA_VERSION:
                 self._upgrade(version)
-            if self.writable:
-                changes.prepare(self._db)
 
     def _upgrade(self, version: int) -> None:
         if not self.writable:
-            raise ProjectReadOnly(
-                self.path, "an older Tilescope wrote it; open it for writing once to bring it up"
-            )
+            remedy = "`tilescope project check` brings it up to date"
+            if self._access is Access.READ_FROZEN:
+                remedy = "copy it to a folder you may write to, and it is brought up to date"
+            raise ProjectReadOnly(self.path, f"an older Tilescope wrote it; {remedy}")
         self.back_up()
-        schema.migrate(self._db, version)
+        older.migrate(self._db, version)
 
     @property
     def writable(self) -> bool:
@@ -265,8 +270,16 @@ class Project(Closing):
 
     def put_class(self, wanted: ObjectClass) -> None:
         """Add a class, or change colour and hot key of the one of that name."""
-        with self._noted(f"class {wanted.name}"):
-            self._catalogue.put_class(wanted)
+        self.put_classes([wanted])
+
+    def put_classes(self, wanted: Sequence[ObjectClass]) -> None:
+        """Add classes, or change those of the same names, all at once."""
+        if not wanted:
+            return
+        others = f" and {len(wanted) - 1} more" if len(wanted) > 1 else ""
+        with self._noted(f"class {wanted[0].name}{others}"):
+            for known in wanted:
+                self._catalogue.put_class(known)
 
     def runs(self) -> list[RunRecord]:
         """Return which models ran, oldest first."""
@@ -313,8 +326,7 @@ class Project(Closing):
         """
         self._catalogue.slide(slide)
         with self._edit(label) as step:
-            self._objects.touch(targets, spare_locked=True)
-            step.remove_touched()
+            step.remove(self._objects.rows(targets, spare_locked=True))
             self._objects.insert(step, slide, batches)
         return step.added
 
@@ -331,8 +343,7 @@ class Project(Closing):
             by_slide: dict[int, list[Annotation]] = {}
             for row, annotation in zip(rows, objects, strict=True):
                 by_slide.setdefault(self._objects.slide_of(row), []).append(annotation)
-            self._objects.touch([a.id for a in objects], spare_locked=True)
-            step.remove_touched()
+            step.remove(self._objects.rows([a.id for a in objects], spare_locked=True))
             for slide, members in by_slide.items():
                 self._objects.insert(step, slide, [members])
         return step.removed
@@ -348,8 +359,7 @@ class Project(Closing):
             When an object named by id is not there or is locked.
         """
         with self._edit(label) as step:
-            self._objects.touch(targets, spare_locked=True)
-            step.remove_touched()
+            step.remove(self._objects.rows(targets, spare_locked=True))
         return step.removed
 
     def set_class(
@@ -376,10 +386,8 @@ class Project(Closing):
     def _change(
         self, step: Step, targets: Sequence[str] | Selection, field: str, value: int
     ) -> None:
-        self._objects.touch(targets, spare_locked=False)
-        # Changing a chunk uses the touched set itself: all chunks are read first, eight bytes each.
-        for rows in list(changes.touched_chunks(self._db)):
-            step.change(FIELDS[field], rows, [value] * len(rows))
+        for rows in self._objects.rows(targets, spare_locked=False):
+            step.change(FIELDS[field], rows, np.full(len(rows), value, np.int64))
             step.changed += len(rows)
 
     def measure(
@@ -454,12 +462,12 @@ class Project(Closing):
             Objects at most; ``View.is_complete`` tells whether there are more.
         """
         with self._reading():
-            return self._objects.in_view(slide, rect_l0, limit, (z, t))
+            return in_view(self._db, slide, rect_l0, limit, (z, t))
 
     def counts_by_class(self, slide: int | None = None) -> dict[str | None, int]:
         """Return the number of objects by class name, None for unclassified ones."""
         with self._reading():
-            return self._objects.counts(slide)
+            return self._catalogue.counts(slide)
 
     # Safety
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,8 @@ class RunLedger(Closing):
         When it cannot be opened or written, or is damaged.
     """
 
+    _schema: ClassVar[str] = _SCHEMA
+
     def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
         self.path = path
         with _disk_errors(path):
@@ -123,7 +125,7 @@ class RunLedger(Closing):
         run("PRAGMA temp_store = FILE")
         if is_new:
             with self._transaction():
-                for statement in _SCHEMA.strip().split(";\n"):
+                for statement in self._schema.strip().split(";\n"):
                     run(statement)
                 rows = [(key, value) for key, value in identity.items()]
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
@@ -160,6 +162,12 @@ class RunLedger(Closing):
             raise
         self._db.execute("COMMIT")
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction, whose failures are the disk's."""
+        with _disk_errors(self.path), self._transaction():
+            yield
+
     def note(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON was remembered
         """Return a remembered value (JSON), or None."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (f"note:{key}",)).fetchone()
@@ -191,7 +199,7 @@ class RunLedger(Closing):
 
     def skip(self, tiles: Sequence[int]) -> None:
         """Record blocks that hold nothing but background."""
-        with _disk_errors(self.path), self._transaction():
+        with self._writing():
             self._db.executemany(
                 "INSERT OR REPLACE INTO tile (tile, state) VALUES (?, ?)",
                 [(tile, TileState.BACKGROUND) for tile in tiles],
@@ -199,7 +207,7 @@ class RunLedger(Closing):
 
     def fail(self, tile: int, error: str) -> None:
         """Record why a block failed."""
-        with _disk_errors(self.path), self._transaction():
+        with self._writing():
             self._db.execute(
                 "INSERT OR REPLACE INTO tile (tile, state, error) VALUES (?, ?, ?)",
                 (tile, TileState.FAILED, error),
@@ -219,7 +227,7 @@ class RunLedger(Closing):
             (tile, i, int(kinds[i]), int(found.classes[i]), float(found.scores[i]), _blob(ring))
             for i, ring in enumerate(found)
         ]
-        with _disk_errors(self.path), self._transaction():
+        with self._writing():
             self._insert(rows)
             self._db.execute(
                 "INSERT OR REPLACE INTO tile (tile, state) VALUES (?, ?)", (tile, TileState.DONE)
@@ -251,7 +259,7 @@ class RunLedger(Closing):
 
     def place_whole(self) -> None:
         """Index the boxes of whole objects; done anew whenever a run finishes."""
-        with _disk_errors(self.path), self._transaction():
+        with self._writing():
             self._db.execute("DELETE FROM place")
             self._db.execute("DELETE FROM object")
             self._db.execute("DELETE FROM item WHERE kind = ?", (Kind.SEAM,))
@@ -273,7 +281,7 @@ class RunLedger(Closing):
             (s.tile, -1 - i, Kind.SEAM, s.class_index, s.score, _blob(s.ring))
             for i, s in enumerate(seams)
         ]
-        with _disk_errors(self.path), self._transaction():
+        with self._writing():
             self._insert(rows)
             self._place("kind = 3")
             self._db.execute(
@@ -288,6 +296,14 @@ class RunLedger(Closing):
     def count_found(self) -> int:
         """Return the number of objects found so far, before seams are settled."""
         return int(self._db.execute("SELECT count(*) FROM item WHERE kind < 3").fetchone()[0])
+
+    def whole(self, class_names: tuple[str, ...]) -> Iterator[Detections]:
+        """Yield batches of the whole objects found so far, in working pixels."""
+        reader = self._db.execute(
+            "SELECT item, class, score, ring FROM item WHERE kind = 0 ORDER BY tile, seq"
+        )
+        while rows := reader.fetchmany(_BATCH):
+            yield _columns(rows, class_names)
 
     def objects(self, class_names: tuple[str, ...]) -> Iterator[tuple[Detections, int]]:
         """Yield batches of final objects in working pixels, with the number of their first.

@@ -2,7 +2,7 @@
 
 Objects lie in *leaves* of up to 32 neighbours. A leaf never changes once it is written: whatever
 is edited gets a new leaf, so that every older state is still there to go back to. What does change
-for many objects at once (class, lock, whether an object is there) are small numbers in ``state``.
+for many objects at once (class, lock, whether an object is there) is in ``state``.
 An object's row number is ``32 * leaf + slot``.
 
 ==================  ==============================================================================
@@ -11,9 +11,10 @@ An object's row number is ``32 * leaf + slot``.
 ``author``          who made objects
 ``run``             which models ran over which slide
 ``leaf``            per object: id (16 bytes), bounding box (float32 x0, y0, x1, y1, rounded
-                    outwards), end of its WKB in ``geometry`` (uint32), parent (16 bytes, zeros for
-                    none), name (JSON list); per leaf: author, plane, bounding box
-``state``           one row per object; ``gone`` is NULL or the edit that removed it
+                    outwards), end of its bytes in ``geometry`` (uint32), parent (16 bytes, zeros
+                    for none), name (JSON list); per leaf: author, plane, bounding box; geometry is
+                    WKB, or with coding 1 the bare vertices (float64) of one closed ring per object
+``state``           per leaf: ``STATE`` of each object, and how many are there
 ``measured``        per leaf: float64 table, one column per name; NaN where an object lacks one
 ``handle``          64-bit hash of the id to row number, of all versions of an object
 ``box``             R*Tree over the leaves that hold at least one object that is there
@@ -27,15 +28,25 @@ An object's row number is ``32 * leaf + slot``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from tilescope.store.faults import ProjectDamaged, ProjectError
+import numpy as np
+
+from tilescope.errors import ProjectDamaged, ProjectError
 
 APPLICATION_ID = 0x54535052  # "TSPR"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LEAF_SIZE = 32
 """Objects per leaf at most; a power of two, and part of the file format."""
+PAGE_BYTES = 8192
+"""Of new files; a leaf of nuclei is a chain of two or three pages."""
+STATE = np.dtype([("class", "<u4"), ("gone", "<u4"), ("kind", "u1"), ("locked", "u1")])
+"""State of an object; ``gone`` is 0, the edit that removed it, or ``LOST``."""
+LOST = 2**32 - 1
+"""In ``gone``: a salvage found no outline, or a newer version of the object."""
+WKB, RINGS = 0, 1
+"""How the geometry of a leaf is coded."""
 
 TABLES: Mapping[str, str] = {
     "slide": "slide INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, relative TEXT, "
@@ -49,9 +60,10 @@ TABLES: Mapping[str, str] = {
     "leaf": "leaf INTEGER PRIMARY KEY, slide INTEGER NOT NULL, author INTEGER NOT NULL, "
     "z INTEGER NOT NULL, t INTEGER NOT NULL, x0 REAL NOT NULL, x1 REAL NOT NULL, "
     "y0 REAL NOT NULL, y1 REAL NOT NULL, ids BLOB NOT NULL, boxes BLOB NOT NULL, "
-    "ends BLOB NOT NULL, parents BLOB, names TEXT, geometry BLOB NOT NULL",
-    "state": "row INTEGER PRIMARY KEY, slide INTEGER NOT NULL, class INTEGER NOT NULL, "
-    "kind INTEGER NOT NULL, locked INTEGER NOT NULL, gone INTEGER",
+    "ends BLOB NOT NULL, parents BLOB, names TEXT, geometry BLOB NOT NULL, "
+    "coding INTEGER NOT NULL DEFAULT 0",
+    "state": "leaf INTEGER PRIMARY KEY, slide INTEGER NOT NULL, there INTEGER NOT NULL, "
+    "objects BLOB NOT NULL",
     "measure_names": "names INTEGER PRIMARY KEY, list TEXT NOT NULL UNIQUE",
     "measured": "leaf INTEGER PRIMARY KEY, names INTEGER NOT NULL, numbers BLOB NOT NULL",
     "handle": "key INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (key, row)",
@@ -77,9 +89,6 @@ _DERIVED = (
     "CREATE TRIGGER journal_stays BEFORE UPDATE ON journal "
     "BEGIN SELECT RAISE(ABORT, 'the journal only grows'); END",
 )
-
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
-"""What turns version n into n + 1, by n; each runs in the transaction that raises the version."""
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -121,24 +130,3 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     if version < 1 or (version == SCHEMA_VERSION and missing):
         raise ProjectDamaged(path, f"tables are missing: {', '.join(missing) or 'version'}")
     return version
-
-
-def migrate(
-    db: sqlite3.Connection,
-    version: int,
-    migrations: Mapping[int, Callable[[sqlite3.Connection], None]] = MIGRATIONS,
-    target: int = SCHEMA_VERSION,
-) -> None:
-    """Bring an older file up to date, one version per transaction.
-
-    A process that is killed in between leaves the file at the last whole version.
-    """
-    for step in range(version, target):
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            migrations[step](db)
-            db.execute(f"PRAGMA user_version = {step + 1}")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")

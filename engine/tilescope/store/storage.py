@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
+import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from tilescope.errors import ProjectDamaged, ProjectError
 from tilescope.store import schema
-from tilescope.store.faults import ProjectDamaged, ProjectError, database_errors
+from tilescope.store.faults import database_errors
 
 _NETWORKS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "9p", "fuse.sshfs"}
-    | {"fuse.glusterfs", "fuse.rclone", "davfs", "fuse.davfs2", "ncpfs", "lustre", "beegfs"}
+    {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "ncpfs", "davfs", "webdav"}
+    | {"ceph", "glusterfs", "lustre", "beegfs", "gpfs", "ocfs2", "gfs2", "orangefs", "pvfs2"}
+    | {"9p", "virtiofs", "vboxsf", "vmhgfs", "prl_fs", "osxfuse", "macfuse"}
+    | {f"fuse.{name}" for name in ("sshfs", "rclone", "davfs2", "glusterfs", "ceph", "juicefs")}
+    | {f"fuse.{name}" for name in ("s3fs", "gcsfuse", "goofys", "mount-s3", "vmhgfs-fuse")}
 )
+_NOT_SHARED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL)
+"""What SQLite says where the memory of a log cannot be shared."""
 _HEAD_BYTES = 100
 _CACHE_KIB = 16_384
 _BUSY_S = 5.0
+_BUSY_ALONE_S = 0.5  # who has the whole file will not give it back in a moment
 _WAL_LIMIT_BYTES = 2**26
 
 
@@ -30,6 +40,7 @@ class Access(Enum):
     WRITE = "write"
     WRITE_ALONE = "write alone"
     READ = "read"
+    READ_ALONE = "read alone"
     READ_FROZEN = "read frozen"
 
     @property
@@ -37,12 +48,26 @@ class Access(Enum):
         """Whether it can be changed."""
         return self in (Access.WRITE, Access.WRITE_ALONE)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else can have it open: there is no memory shared with others."""
+        return self in (Access.WRITE_ALONE, Access.READ_ALONE)
+
+    @property
+    def locks(self) -> bool:
+        """Whether the right to write has to be held."""
+        return self.writes or self.is_alone
+
 
 _STATEMENTS = {
     Access.WRITE: "Every change is saved at once. Others can read while you work.",
     Access.WRITE_ALONE: (
         "The project lies on a network drive: every change is saved at once, but nobody else can "
         "open it while you work, and it is slower than on a local disk."
+    ),
+    Access.READ_ALONE: (
+        "The project lies on a network drive: opened read-only, and nobody else can open it "
+        "meanwhile."
     ),
     Access.READ: (
         "Opened read-only: you see the changes of whoever works on it, and can change nothing."
@@ -97,10 +122,29 @@ class Storage:
                     "read-only medium; copy both files to a writable folder and open that copy",
                 )
             return cls(path, Access.READ_FROZEN)
-        if not writable:
-            return cls(path, Access.READ)
         alone = is_on_network(path) if on_network is None else on_network
-        return cls(path, Access.WRITE_ALONE if alone else Access.WRITE)
+        if writable:
+            return cls(path, Access.WRITE_ALONE if alone else Access.WRITE)
+        return cls(path, Access.READ_ALONE if alone else Access.READ)
+
+    def connected(self) -> tuple[Storage, sqlite3.Connection]:
+        """Return an open connection, and how it was opened.
+
+        A drive that nobody recognised as one of a network may yet refuse the memory that several
+        processes share; then the project is opened without it, for one process alone.
+
+        Raises
+        ------
+        ProjectError
+            When the file is not a project; it is as it was.
+        """
+        try:
+            return self, self.connect()
+        except sqlite3.OperationalError as exc:
+            if self.access is not Access.WRITE or exc.sqlite_errorcode & 0xFF not in _NOT_SHARED:
+                raise
+        alone = Storage(self.path, Access.WRITE_ALONE)
+        return alone, alone.connect()
 
     def connect(self) -> sqlite3.Connection:
         """Return an open connection, which the caller closes; inside ``database_errors``.
@@ -110,9 +154,11 @@ class Storage:
         ProjectError
             When the file is not a project; it is as it was.
         """
-        modes = {Access.READ: "mode=ro", Access.READ_FROZEN: "mode=ro&immutable=1"}
-        uri = f"{self.path.absolute().as_uri()}?{modes.get(self.access, 'mode=rw')}"
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_S)
+        # A reader may write the log's companions, so that the last who closes can clear them away.
+        mode = "mode=ro&immutable=1" if self.access is Access.READ_FROZEN else "mode=rw"
+        uri = f"{self.path.absolute().as_uri()}?{mode}"
+        wait_s = _BUSY_ALONE_S if self.access.is_alone else _BUSY_S
+        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=wait_s)
         try:
             self._set_up(db)
         except BaseException:
@@ -121,21 +167,21 @@ class Storage:
         return db
 
     def _set_up(self, db: sqlite3.Connection) -> None:
+        if self.access.is_alone:
+            # Before anything that reads: a log over a network needs memory shared by hosts.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         db.execute("PRAGMA temp_store = FILE")
-        if self.access is Access.WRITE_ALONE:
-            # Exclusive before the first access: a log over a network needs memory shared by hosts.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         if db.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
             raise ProjectError(self.path, "this is an SQLite file but not a Tilescope project")
+        if self.access.is_alone:
+            db.execute("PRAGMA journal_mode = DELETE")
+        elif self.access.writes:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         if not self.access.writes:
             db.execute("PRAGMA query_only = ON")
             return
-        if self.access is Access.WRITE_ALONE:
-            db.execute("PRAGMA journal_mode = DELETE")
-        else:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = OFF")
 
@@ -159,6 +205,7 @@ def new_file(path: Path) -> None:
                 raise ProjectError(
                     path, "this Python's SQLite has no R*Tree; use a Python from python.org"
                 )
+            db.execute(f"PRAGMA page_size = {schema.PAGE_BYTES}")
             db.execute("BEGIN IMMEDIATE")
             schema.create(db)
             db.execute("COMMIT")
@@ -203,28 +250,42 @@ def is_on_network(path: Path) -> bool:
         root = path.absolute().anchor
         return root.startswith("\\\\") or ctypes.windll.kernel32.GetDriveTypeW(root) == 4
     try:
-        table = Path("/proc/self/mounts").read_text(errors="replace")
-    except OSError:
+        if sys.platform == "darwin":
+            table = subprocess.run(["/sbin/mount"], capture_output=True, check=True, timeout=10)
+            mounts = mounts_of_mac(table.stdout.decode(errors="replace"))
+        else:
+            mounts = mounts_of_linux(Path("/proc/self/mounts").read_text(errors="replace"))
+    except (OSError, subprocess.SubprocessError):
         return False
-    return filesystem_of(path.resolve(), table) in _NETWORKS
+    return filesystem_of(path.resolve(), mounts) in _NETWORKS
 
 
-def filesystem_of(path: Path, mounts: str) -> str | None:
-    """Return the type of the file system that holds an absolute path.
+Mounts = Sequence[tuple[Path, str]]
+"""Mount points and types of file systems; a later one hides an earlier one."""
 
-    Parameters
-    ----------
-    mounts
-        Text in the form of ``/proc/self/mounts``; a later line hides an earlier one.
-    """
+
+def mounts_of_linux(text: str) -> Mounts:
+    """Return the mount points in ``/proc/self/mounts``."""
+    fields = [line.split(" ") for line in text.splitlines()]
+    return [
+        (Path(line[1].replace("\\040", " ").replace("\\134", "\\")), line[2])
+        for line in fields
+        if len(line) > 2
+    ]
+
+
+def mounts_of_mac(text: str) -> Mounts:
+    """Return the mount points that ``/sbin/mount`` prints on macOS."""
+    found = re.findall(r"^.* on (/.*) \((\w+)", text, re.MULTILINE)
+    return [(Path(point), kind) for point, kind in found]
+
+
+def filesystem_of(path: Path, mounts: Mounts) -> str | None:
+    """Return the type of the file system that holds an absolute path."""
     best, found = -1, None
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " ").replace("\\134", "\\"))
+    for point, kind in mounts:
         if path.is_relative_to(point) and len(point.parts) >= best:
-            best, found = len(point.parts), fields[2]
+            best, found = len(point.parts), kind
     return found
 
 

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from tilescope.errors import ProjectBusy, ProjectError
 from tilescope.runtime.closing import Closing
 from tilescope.store.catalogue import now
-from tilescope.store.faults import ProjectBusy, ProjectError
 
 _LIMIT_BYTES = 4096
 
@@ -20,9 +20,9 @@ _LIMIT_BYTES = 4096
 class WriterLock(Closing):
     """The right to write to a project, held until closed or until the process ends.
 
-    The lock file stays when the lock is given back: removing it would let two processes hold locks
-    on two files of one name. Only the lock counts, not that the file is there, so what a killed
-    process left behind stops nobody.
+    Only the lock counts, not that the file is there, so what a killed process left behind stops
+    nobody. The file is removed when the lock is given back; a lock on a file that was removed
+    meanwhile is none, and the next one is tried.
 
     Raises
     ------
@@ -34,20 +34,26 @@ class WriterLock(Closing):
 
     def __init__(self, project: Path, user: str) -> None:
         self._project = project
-        path = project.with_name(f"{project.name}-lock")
+        self._path = project.with_name(f"{project.name}-lock")
+        self._file: IO[bytes] | None = None
+        while self._file is None:
+            file = self._opened()
+            try:
+                self._take(file)
+                if self._is_current(file):
+                    self._sign(file, user)
+                    self._file = file
+            finally:
+                if self._file is None:
+                    file.close()
+
+    def _opened(self) -> IO[bytes]:
         try:
-            self._file: IO[bytes] | None = path.open("a+b")
+            return self._path.open("a+b")
         except OSError as exc:
             raise ProjectError(
-                project, f"cannot lock it for writing ({exc.strerror}); open it read-only"
+                self._project, f"cannot lock it for writing ({exc.strerror}); open it read-only"
             ) from exc
-        try:
-            self._take(self._file)
-            self._sign(self._file, user)
-        except BaseException:
-            self._file.close()
-            self._file = None
-            raise
 
     def _take(self, file: IO[bytes]) -> None:
         try:
@@ -58,6 +64,12 @@ class WriterLock(Closing):
                 f"{_holder(file)} is working on it; close it there, or open it read-only here",
             ) from exc
 
+    def _is_current(self, file: IO[bytes]) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
     def _sign(self, file: IO[bytes], user: str) -> None:
         text = {"process": os.getpid(), "host": socket.gethostname(), "user": user, "since": now()}
         file.truncate(0)
@@ -67,8 +79,13 @@ class WriterLock(Closing):
     def close(self) -> None:
         """Let others write."""
         if self._file is not None:
+            if sys.platform != "win32":  # first, so that nobody takes the lock of a file that goes
+                self._path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
+            if sys.platform == "win32":
+                with suppress(OSError):  # where a file that others opened cannot go
+                    self._path.unlink()
 
 
 def _holder(file: IO[bytes]) -> str:

@@ -1,7 +1,7 @@
 """A process that edits is killed at random moments; what it acknowledged is there afterwards.
 
-``TILESCOPE_CRASH_ACTS=10000 TILESCOPE_CRASH_KILLS=200 pytest tests/engine/store/test_crash.py``
-runs the long version.
+``TILESCOPE_CRASH_ACTS=10000 TILESCOPE_CRASH_KILLS=40 pytest tests/engine/store/test_crash.py -s
+-o timeout=3000 -o faulthandler_timeout=3000`` runs the long version.
 """
 
 from __future__ import annotations

@@ -359,6 +359,19 @@ def test_measurements_differ_from_object_to_object(project: Project) -> None:
     assert everything(project) == by_id(objects)
 
 
+def test_measuring_the_same_objects_twice_is_one_step(project: Project) -> None:
+    objects = [a_point(i, i, measurements={"a": 1.0}) for i in range(40)]
+    project.insert(1, [objects])
+    first = [{a.id: {"a": 2.0} for a in objects[:20]}, {a.id: {"b": 3.0} for a in objects}]
+    project.measure([*first, {objects[0].id: {"a": 4.0}}])
+    measured = everything(project)
+    assert measured[objects[0].id].measurements == {"a": 4.0, "b": 3.0}
+    project.undo()
+    assert everything(project) == by_id(objects)
+    project.redo()
+    assert everything(project) == measured
+
+
 def test_a_slide_that_moved_is_found_by_its_identity(project: Project, tmp_path: Path) -> None:
     here = tmp_path / "scans" / "c.svs"
     here.parent.mkdir()
@@ -394,6 +407,20 @@ def test_a_hot_key_belongs_to_one_class(project: Project) -> None:
     project.put_class(ObjectClass("a", (1, 2, 3), "k"))
     project.put_class(ObjectClass("b", (4, 5, 6), "k"))
     assert project.classes() == [ObjectClass("a", (1, 2, 3)), ObjectClass("b", (4, 5, 6), "k")]
+
+
+def test_many_classes_are_one_entry_of_the_journal(project: Project) -> None:
+    classes = [ObjectClass(f"c{i}", (i, 0, 0)) for i in range(20)]
+    project.put_classes(classes)
+    project.put_classes([])
+    assert project.classes() == classes
+    with pytest.raises(UnicodeEncodeError):
+        project.put_classes([ObjectClass("new", (1, 2, 3)), ObjectClass("\ud800", (0, 0, 0))])
+    assert project.classes() == classes
+    project.close()
+    with closing(sqlite3.connect(project.path)) as db:
+        (action,) = db.execute("SELECT action FROM journal ORDER BY entry DESC").fetchone()
+    assert action == "class c0 and 19 more"
 
 
 class Walk:

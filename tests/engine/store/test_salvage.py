@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Rect
-from tilescope.store.faults import ProjectDamaged, ProjectError
+from tilescope.errors import ProjectDamaged, ProjectError
+from tilescope.store import schema
 from tilescope.store.project import Project, Selection
 from tilescope.store.salvage import salvage
 
 Make = Callable[[int], list[Annotation]]
-PAGE = 4096
+EVERYWHERE = Rect(-(10**6), -(10**6), 10**6, 10**6)
+PAGE = schema.PAGE_BYTES
+COUNT = 4000
 
 
 @pytest.fixture
 def lost(project: Project, nuclei: Make) -> tuple[Path, dict[str, Annotation]]:
     """A closed project with deleted and changed objects, and what is there."""
-    objects = nuclei(2000)
+    objects = nuclei(COUNT)
     project.insert(1, [objects])
     project.delete(Selection(class_names=("stroma",)))
     project.set_class(Selection(class_names=("other",)), "tumour")
@@ -84,8 +89,8 @@ def test_pages_of_noise_cost_only_what_was_on_them(
     saved = objects_in(new)
     assert len(saved) == found.objects
     wrong = [name for name in there if saved.get(name) != there[name]]
-    # A page of states holds some 400 objects, one of outlines less than 32.
-    assert len(wrong) < 3 * 450
+    # A page of states holds some 800 objects, one of outlines no more than 64.
+    assert len(wrong) < 3 * 820
     if wrong:
         assert found.losses
 
@@ -126,7 +131,7 @@ def test_lost_states_bring_objects_back(
     assert any("even if they were deleted" in loss for loss in found.losses)
     saved = objects_in(new)
     assert saved.keys() >= there.keys()
-    assert len(saved) == 2000
+    assert len(saved) == COUNT
 
 
 def test_the_newest_of_several_versions_comes_back(project: Project, nuclei: Make) -> None:
@@ -152,32 +157,97 @@ def test_noise_is_not_a_project(tmp_path: Path, rng: np.random.Generator) -> Non
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.tilescope"]
 
 
-def test_a_changed_bit_inside_an_outline_is_noticed(
-    lost: tuple[Path, dict[str, Annotation]],
-) -> None:
-    path, there = lost
-    some = next(iter(there.values()))
+def change(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
-    assert data.count(some.geometry) == 1
-    at = data.index(some.geometry)
-    path.write_bytes(data[: at + 1] + b"\x63" + data[at + 2 :])  # the type of the shape
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+
+
+def test_a_changed_bit_inside_an_outline_is_noticed(project: Project, nuclei: Make) -> None:
+    shape = shapely.box(0, 0, 90, 80).difference(shapely.box(10, 10, 20, 20))
+    broken = Annotation(str(uuid.uuid4()), shapely.to_wkb(shape, byte_order=1))
+    objects = nuclei(100)
+    project.insert(1, [[*objects, broken]])
+    path, new = project.path, project.path.with_name("new.tilescope")
+    project.close()
+    change(path, broken.geometry, b"\x01\x63" + broken.geometry[2:])  # the type of the shape
     with Project.open(path) as project:
         assert project.check() == ["1 unreadable outlines"]
         with pytest.raises(ProjectDamaged, match="salvage"):
-            project.in_view(1, Rect(0, 0, 10**6, 10**6), 10**6)
-    new = path.with_name("new.tilescope")
+            project.in_view(1, EVERYWHERE, 10**6)
     found = salvage(path, new)
     assert found.losses == ("1 objects have an outline that cannot be read",)
+    assert objects_in(new) == {a.id: a for a in objects}
     with Project.open(new) as project:
-        assert {a.id for batch in project.objects() for a in batch} == there.keys() - {some.id}
-        assert len(project.in_view(1, Rect(0, 0, 10**6, 10**6), 10**6)) == len(there) - 1
+        assert len(project.in_view(1, EVERYWHERE, 10**6)) == 100
+
+
+@pytest.mark.parametrize("ends", [(0, 416), (200, 416), (208, 400), (8, 424), (300, 200)])
+def test_vertices_that_belong_to_nobody_are_noticed(
+    project: Project, nuclei: Make, ends: tuple[int, int]
+) -> None:
+    project.insert(1, [nuclei(2)])  # of 13 vertices each, in one leaf
+    path = project.path
+    project.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT length(geometry) FROM leaf").fetchone() == (416,)
+        db.execute("UPDATE leaf SET ends = ?", (np.array(ends, "<u4").tobytes(),))
+        db.commit()
+    with Project.open(path) as project:
+        assert project.check()
+        with pytest.raises(ProjectDamaged):
+            project.in_view(1, EVERYWHERE, 10)
+
+
+def test_a_vertex_that_is_no_number_is_noticed(project: Project, nuclei: Make) -> None:
+    objects = nuclei(100)
+    project.insert(1, [objects])
+    path, new = project.path, project.path.with_name("new.tilescope")
+    project.close()
+    vertices = objects[7].geometry[13:]
+    change(path, vertices, vertices[:16] + np.float64(np.nan).tobytes() + vertices[24:])
+    with Project.open(path) as project:
+        assert project.check() == ["1 unreadable outlines"]
+        assert len(project.in_view(1, EVERYWHERE, 10**6)) == 100
+    assert salvage(path, new).losses == ("1 objects have an outline that cannot be read",)
+    assert objects_in(new).keys() == {a.id for a in objects} - {objects[7].id}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("UPDATE state SET objects = substr(objects, 11)", "too few"),
+        ("UPDATE state SET objects = substr(objects, 2)", "state of an object"),
+        ("UPDATE state SET there = there + 1", "more or fewer"),
+        ("DELETE FROM state", "without a state"),
+        ("DELETE FROM leaf", "without an outline"),
+        ("DELETE FROM box", "missing in the spatial index"),
+        ("DELETE FROM handle", "cannot be found by id"),
+        ("UPDATE tally SET n = n - 1", "counts that are wrong"),
+        ("DELETE FROM edit", "nobody knows"),
+        ("UPDATE leaf SET coding = 2", "contradict themselves"),
+        ("UPDATE leaf SET ends = zeroblob(length(ends))", "contradict themselves"),
+    ],
+)
+def test_what_does_not_agree_is_found_and_mended(
+    lost: tuple[Path, dict[str, Annotation]], damage: str, message: str
+) -> None:
+    path, _ = lost
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(damage)
+        db.commit()
+    with Project.open(path) as project:
+        assert any(message in problem for problem in project.check())
+    new = path.with_name("new.tilescope")
+    salvage(path, new)
+    assert len(objects_in(new)) <= COUNT
 
 
 def test_damage_met_while_reading_is_named(
     lost: tuple[Path, dict[str, Annotation]], rng: np.random.Generator
 ) -> None:
     path, _ = lost
-    overwrite(path, list(range(30, path.stat().st_size // PAGE)), rng)
+    overwrite(path, list(range(40, path.stat().st_size // PAGE)), rng)
     with Project.open(path) as project:
         assert project.check()
         with pytest.raises(ProjectDamaged, match="salvage"):

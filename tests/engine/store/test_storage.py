@@ -14,11 +14,16 @@ from pathlib import Path
 import pytest
 
 from tilescope.domain.annotation import Annotation
-from tilescope.store import schema
+from tilescope.errors import ProjectBusy, ProjectDamaged, ProjectError, ProjectReadOnly
+from tilescope.store import older, schema
 from tilescope.store.backup import backups
-from tilescope.store.faults import ProjectBusy, ProjectDamaged, ProjectError, ProjectReadOnly
 from tilescope.store.project import Project, Selection
-from tilescope.store.storage import filesystem_of
+from tilescope.store.storage import (
+    filesystem_of,
+    is_on_network,
+    mounts_of_linux,
+    mounts_of_mac,
+)
 
 Make = Callable[[int], list[Annotation]]
 
@@ -30,6 +35,29 @@ with Project.open(Path(sys.argv[1]), user="grace") as project:
     print("open", flush=True)
     for line in sys.stdin:
         print(project.set_class((), "x") if line == "stop" else project.undo().label, flush=True)
+"""
+
+
+LATE = """
+import sys
+from pathlib import Path
+from tilescope.errors import ProjectBusy
+from tilescope.store.writer_lock import WriterLock
+path = Path(sys.argv[1])
+lock = path.with_name("p-lock")
+files = [lock]
+
+def remove(event, _):
+    if event == "fcntl.flock" and files:
+        files.pop().unlink()  # opened, not locked yet: who held the lock gives it back now
+        print("the file went")
+
+sys.addaudithook(remove)
+with WriterLock(path, "ada"):
+    try:
+        WriterLock(path, "grace").close()
+    except ProjectBusy:
+        print("busy")
 """
 
 
@@ -75,6 +103,22 @@ def test_one_writes_and_others_read_along(project: Project, nuclei: Make) -> Non
             with Project.open(project.path) as writer:  # the dead process's lock stops nobody
                 assert writer.redo() is not None
             assert sum(reader.counts_by_class().values()) == 30
+    assert list(project.path.parent.iterdir()) == [project.path]  # the reader closed last
+
+
+def test_the_lock_goes_with_its_holder(project: Project) -> None:
+    lock = project.path.with_name(f"{project.path.name}-lock")
+    assert lock.exists()
+    project.close()
+    assert list(project.path.parent.iterdir()) == [project.path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot go there")
+def test_a_lock_on_a_file_that_went_is_none(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LATE, str(tmp_path / "p")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout == "the file went\nbusy\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_process_has_one_writer(project: Project) -> None:
@@ -113,6 +157,7 @@ def test_other_files_are_refused_and_left_alone(
         with pytest.raises(ProjectError, match=message):
             Project.open(path, writable=writable)
     assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_other_databases_are_refused_and_left_alone(tmp_path: Path) -> None:
@@ -123,6 +168,7 @@ def test_other_databases_are_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="not a Tilescope project"):
         Project.open(path)
     assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_is_there_is_not_overwritten(project: Project, tmp_path: Path) -> None:
@@ -156,7 +202,7 @@ def test_migrations_go_version_by_version_and_stop_at_a_whole_one(project: Proje
 
     with closing(sqlite3.connect(project.path, isolation_level=None)) as db:
         with pytest.raises(sqlite3.OperationalError):
-            schema.migrate(db, 1, {1: add_column, 2: fail}, target=3)
+            older.migrate(db, 1, {1: add_column, 2: fail}, target=3)
         assert db.execute("PRAGMA user_version").fetchone()[0] == 2
         assert db.execute("SELECT name, stain FROM slide").fetchall() == [("a.svs", None)]
         assert db.execute("SELECT count(*) FROM run").fetchone()[0] == 0
@@ -180,6 +226,53 @@ def test_a_project_on_a_network_drive_has_no_log_and_one_user(
         assert sum(again.counts_by_class().values()) == 20
         again.undo()
         assert list(project.path.parent.glob("*-wal"))
+
+
+def test_on_a_network_drive_a_reader_has_it_alone_too(project: Project, nuclei: Make) -> None:
+    project.insert(1, [nuclei(10)])
+    project.close()
+    path = project.path
+    with Project.open(path, writable=False, on_network=True) as reader:
+        assert not reader.writable
+        assert "network drive" in reader.statement
+        assert sum(reader.counts_by_class().values()) == 10
+        for writable in (True, False):
+            with pytest.raises(ProjectBusy, match="working on it"):
+                Project.open(path, writable=writable, on_network=True)
+        with pytest.raises(ProjectReadOnly):
+            reader.undo()
+        assert not [p for p in path.parent.iterdir() if p.name.endswith(("-wal", "-shm"))]
+    with Project.open(path, on_network=True) as writer:
+        assert writer.undo() is not None
+
+
+def test_a_project_that_is_open_elsewhere_is_not_taken_over_a_network(
+    project: Project, nuclei: Make
+) -> None:
+    """Whoever has it open with a log on the drive's own machine does not see locks of files."""
+    project.insert(1, [nuclei(10)])
+    project.close()
+    with another_process(project.path) as other:
+        project.path.with_name(f"{project.path.name}-lock").unlink()
+        with pytest.raises(ProjectBusy, match="another program"):
+            Project.open(project.path, on_network=True)
+        assert ask(other) == "add objects"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the name is made by the system there")
+def test_a_drive_that_shares_no_memory_is_used_alone(project: Project, nuclei: Make) -> None:
+    project.insert(1, [nuclei(10)])
+    project.close()
+    shared = project.path.with_name(f"{project.path.name}-shm")
+    shared.symlink_to("nowhere")  # SQLite follows no link there, so it has no such memory
+    with Project.open(project.path, on_network=False) as alone:
+        assert "nobody else" in alone.statement
+        assert alone.undo() is not None
+        assert alone.check() == []
+    shared.unlink()
+    with Project.open(project.path) as again:
+        assert "Others can read" in again.statement
+        assert again.counts_by_class() == {}
 
 
 @contextmanager
@@ -220,12 +313,19 @@ def test_a_read_only_medium_is_opened_read_only(project: Project, nuclei: Make) 
         folder.chmod(0o755)
 
 
-MOUNTS = """\
+LINUX = """\
 /dev/vda / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
 /dev/sdb /home/ada/my\\040disk ext4 rw 0 0
 //server/share /mnt/share cifs rw 0 0
 broken line
+"""
+MAC = """\
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+//ada@server/share on /Volumes/share (smbfs, nodev, nosuid, mounted by ada)
+server:/scans on /Volumes/my scans (nfs, nodev, nosuid)
+map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
 """
 
 
@@ -240,7 +340,28 @@ broken line
     ],
 )
 def test_the_deepest_mount_point_tells_the_file_system(path: str, kind: str) -> None:
-    assert filesystem_of(Path(path), MOUNTS) == kind
+    assert filesystem_of(Path(path), mounts_of_linux(LINUX)) == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/Users/ada/x", "apfs"),
+        ("/Volumes/share/x", "smbfs"),
+        ("/Volumes/my scans/deep/x", "nfs"),
+        ("/Volumes/other/x", "apfs"),
+    ],
+)
+def test_the_mount_points_of_a_mac_are_understood(path: str, kind: str) -> None:
+    assert filesystem_of(Path(path), mounts_of_mac(MAC)) == kind
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="drive letters tell there")
+def test_the_folder_of_the_tests_is_on_some_file_system(tmp_path: Path) -> None:
+    if sys.platform == "linux":
+        table = Path("/proc/self/mounts").read_text()
+        assert filesystem_of(tmp_path.resolve(), mounts_of_linux(table)) is not None
+    assert is_on_network(tmp_path) in (True, False)
 
 
 def test_backups_rotate_and_open(project: Project, nuclei: Make) -> None:
