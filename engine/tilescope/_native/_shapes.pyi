@@ -25,3 +25,9 @@ def fill(
     out: NDArray[np.uint32],
     /,
 ) -> None: ...
+def star_shaped(
+    points: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    star: NDArray[np.int8],
+    /,
+) -> None: ...

@@ -1,4 +1,5 @@
-/* Outlines of labelled objects: tracing them in a label image, thinning them, filling them.
+/* Outlines of labelled objects: tracing them in a label image, thinning them, filling them,
+ * testing them.
  *
  * Every function takes buffers that the caller owns, checks them, and releases the GIL around its
  * loop; nothing is allocated here.  Offsets follow one rule everywhere: item i owns the vertices
@@ -11,56 +12,12 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "views.c"
+
 /* With sides of at most 2^20 no sum of coordinates over all pixel edges can overflow int64. */
 #define MAX_SIDE ((Py_ssize_t)1 << 20)
 
 enum outcome { FINE, BAD_OFFSETS, CHANGED };
-
-/* What a buffer must look like; ndim, itemsize and one of the format letters. */
-struct want {
-    const char *name;
-    const char *formats;
-    Py_ssize_t itemsize;
-    int ndim;
-    int writable;
-};
-
-/* Fill `view` from `object`; 0, or -1 with an exception set and nothing to release. */
-static int take(PyObject *object, const struct want *want, Py_buffer *view)
-{
-    int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (want->writable ? PyBUF_WRITABLE : 0);
-    if (PyObject_GetBuffer(object, view, flags) < 0)
-        return -1;
-    const char *format = view->format ? view->format : "B";
-    if (view->ndim != want->ndim || view->itemsize != want->itemsize || strlen(format) != 1 ||
-        !strchr(want->formats, format[0])) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s must be a C-contiguous %d-dimensional array of %zd-byte items of type %s",
-                     want->name, want->ndim, want->itemsize, want->formats);
-        PyBuffer_Release(view);
-        return -1;
-    }
-    return 0;
-}
-
-/* Fill `views` in order; on failure release those already filled. */
-static int take_all(PyObject *const *objects, const struct want *wants, Py_buffer *views, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (take(objects[i], &wants[i], &views[i]) < 0) {
-            while (i-- > 0)
-                PyBuffer_Release(&views[i]);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static void release_all(Py_buffer *views, int count)
-{
-    for (int i = 0; i < count; i++)
-        PyBuffer_Release(&views[i]);
-}
 
 static int raise_for(enum outcome outcome)
 {
@@ -441,6 +398,8 @@ done:
     return result;
 }
 
+#include "star.c"
+
 static PyMethodDef methods[] = {
     {"trace", py_trace, METH_VARARGS,
      "trace(labels, seen, vertices, ends, owners, areas) -> (loops, vertices)\n"
@@ -451,6 +410,9 @@ static PyMethodDef methods[] = {
     {"fill", py_fill, METH_VARARGS,
      "fill(rings, offsets, ids, flips, out)\n"
      "Write ids where pixel centres lie inside the rings."},
+    {"star_shaped", shapes_star_shaped, METH_VARARGS,
+     "star_shaped(points, offsets, star)\n"
+     "Tell which closed rings, and which way, go round their middle without turning back."},
     {NULL, NULL, 0, NULL},
 };
 

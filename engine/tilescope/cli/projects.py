@@ -34,9 +34,8 @@ def export_file(request: ExportRequest, *, as_json: bool) -> None:
     """Export to a file and print what was written."""
     with cancelled_by_interrupt() as token:
         result = export_objects(request, token, _CountLine(f"{request.out.name}: exported"))
-    _print(
-        result, f"{result.objects:,} objects of {result.slide} to {request.out}", as_json=as_json
-    )
+    done = f"{result.objects:,} objects of {result.slide} to {request.out}{_simplified(result)}"
+    _print(result, done, as_json=as_json)
     if not as_json:
         _print_findings(result.left_out, result.changed)
 
@@ -63,6 +62,13 @@ def _print(
         f"{Path(result.project).name}: {done}, {result.seconds:.1f} s, "
         f"peak memory {result.peak_rss_bytes / 2**20:.0f} MiB"
     )
+
+
+def _simplified(result: ExportResult) -> str:
+    if result.simplify_px is None:
+        return ""
+    um = "" if result.simplify_um is None else f" ({result.simplify_um:g} µm)"
+    return f", simplified to {result.simplify_px:g} px{um}"
 
 
 def _print_findings(left_out: Sequence[Finding], changed: Sequence[Finding]) -> None:

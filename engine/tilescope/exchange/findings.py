@@ -83,6 +83,11 @@ class Findings:
         if class_name in self.classes or len(self.classes) < _MOST_CLASSES:
             self.classes[class_name] = colour
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether anything was not taken, or not as the file says."""
+        return bool(self._left_out or self._changed)
+
     def report(self) -> ImportReport:
         """Return what was found so far."""
         return ImportReport(

@@ -213,6 +213,14 @@ def _columns(write: Callable[..., int]) -> Write:
     return written
 
 
+def _write_spatialdata(
+    path: Path, given: Annotations, frame: SlideFrame, findings: Findings
+) -> int:
+    return write_spatialdata_shapes(
+        path, given, image=frame.path.name, pixel_size=frame.pixel_size, findings=findings
+    )
+
+
 def _paint_zarr(path: Path, objects_in: ObjectsIn, rect_l0: Rect, frame: SlideFrame) -> None:
     source = os.path.relpath(frame.path.resolve(), path.resolve())
     write_labels(path, objects_in, rect_l0=rect_l0, pixel_size=frame.pixel_size, source=source)
@@ -290,6 +298,6 @@ FORMATS: tuple[Format, ...] = (
         "spatialdata",
         "SpatialData store with shapes",
         (".zarr",),
-        write=_columns(write_spatialdata_shapes),
+        write=_write_spatialdata,
     ),
 )

@@ -54,7 +54,7 @@ def write_geojson(
 
 def _features(batch: ObjectBatch, run_id: UUID, pixel_size: PixelSize | None) -> list[bytes]:
     detections = batch.detections
-    texts = ring_texts(on_grid(detections).closed(), before="[", after="]")
+    texts = ring_texts(on_grid(detections).closed(), bracketed=True)
     classes = _classifications(detections)
     return [
         (

@@ -7,7 +7,7 @@ per line; also packed by gzip or zip. Coordinates are level-0 pixels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 from tilescope.domain.annotation import Annotation, Author, AuthorKind, ObjectKind
 from tilescope.exchange.colours import colour_of_rgb_number
 from tilescope.exchange.findings import Findings
-from tilescope.exchange.geojson_shapes import shapes_of
+from tilescope.exchange.geojson_shapes import polygons_of, shapes_of
 from tilescope.exchange.identity import as_uuid, fresh_ids, nucleus_id
 from tilescope.exchange.intake import Draft, Intake, as_text, batches
 from tilescope.exchange.json_stream import MOST_VALUE_CHARS, JsonStream
+from tilescope.exchange.lifting import Lifted, lift, strip
 from tilescope.exchange.opening import unpacked
 from tilescope.exchange.palette import RGB
+from tilescope.exchange.patterns import Matched, Patterns
 
 Json = dict[str, Any]
 _Drafted = tuple[Draft, Any]
@@ -28,9 +30,10 @@ _Drafted = tuple[Draft, Any]
 PARENT_KEY = "tilescope:parent"
 AUTHOR_KEY = "tilescope:author"
 
-#: Features at a time whose parsed JSON is held: lists that live long cost the garbage collector
-#: as much as all the rest.
+#: Features at a time that had to be parsed whole.
 _PART = 512
+#: Runs of features that are parsed without asking for patterns after one had none.
+_MOST_RUNS = 32
 #: Children in children.
 _DEEPEST = 32
 _MOST_MEMBERS = 1000
@@ -90,7 +93,7 @@ def read_geojson(
     reader = _Reader(Intake(author, findings), findings)
     with unpacked(path) as stream:
         text = JsonStream(path, stream, most_value_chars=most_value_chars)
-        parts = (reader.taken(part) for part in batches(reader.drafts(text), _PART))
+        parts = (reader.taken(part) for part in reader.parts(text))
         yield from batches(chain.from_iterable(parts))
 
 
@@ -127,6 +130,14 @@ class _Plan:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Features:
+    """Features as JSON, and what was lifted out of them."""
+
+    values: list[Any]
+    lifted: Lifted = field(default_factory=Lifted.nothing)
+
+
 def _first(wanted: tuple[str, ...], keys: tuple[str, ...]) -> str | None:
     return next((key for key in wanted if key in keys), None)
 
@@ -141,19 +152,40 @@ class _Reader:
         self._authors: dict[str, Author] = {}
         self._classes: dict[str, str] = {}
         self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._patterns = Patterns(self._alone)
 
-    def taken(self, part: list[_Drafted]) -> list[Annotation]:
+    def taken(self, part: _Features | Matched) -> list[Annotation]:
         """Return the objects that can be taken."""
-        drafts = [draft for draft, _ in part]
+        drafts: list[Draft] = []
 
         def refuse(index: int, reason: str) -> None:
             self._findings.leave_out(reason, drafts[index].place)
 
-        return self.intake.taken(drafts, shapes_of([shape for _, shape in part], refuse))
+        if isinstance(part, Matched):
+            drafts = part.drafts(self._count)
+            for draft in drafts:
+                draft.own_id = self._own_id(draft.id)
+            self._count += len(drafts)
+            return self.intake.taken(drafts, polygons_of(part.stripped.shapes, refuse))
+        geometries = []
+        for draft, geometry in self._drafts(part.values):
+            drafts.append(draft)
+            geometries.append(geometry)
+        return self.intake.taken(drafts, shapes_of(geometries, part.lifted, refuse))
 
-    def drafts(self, text: JsonStream) -> Iterator[_Drafted]:
+    def _alone(self, value: Json) -> Draft | None:
+        """Return the draft of a feature that is one object with nothing to note, else None."""
+        findings = Findings()
+        plain = _Reader(Intake(self.intake.author, findings), findings)._plain(value, "")
+        if plain is None or findings.has_notes:
+            return None
+        for name, colour in findings.classes.items():
+            self._findings.meet(name, colour)
+        return plain[0]
+
+    def _drafts(self, features: list[Any]) -> Iterator[_Drafted]:
         """Yield every object with the value of its geometry."""
-        for value in _features(text):
+        for value in features:
             self._count += 1
             place = f"feature {self._count}"
             if type(value) is dict and (plain := self._plain(value, place)):
@@ -166,13 +198,15 @@ class _Reader:
         properties = value.get("properties")
         if type(properties) is not dict or "features" in value or "nucleusGeometry" in value:
             return None
-        plan = self._plan(tuple(properties))
+        keys = tuple(properties)
+        plan = self._plans.get(keys) or self._plan(keys)
         said = properties[plan.kind] if plan.kind else None
         kind = _KINDS.get(said) if type(said) is str else None
         if kind is None or plan.children:
             return None
+        geometry = value.get("geometry")
         draft = Draft(place, value.get("id"), kind)
-        return self._draft(value, properties, plan, draft), value.get("geometry")
+        return self._draft(geometry, properties, plan, draft), geometry
 
     def _feature(
         self, value: object, place: str, parent_id: str | None, depth: int
@@ -189,9 +223,14 @@ class _Reader:
         plan = self._plan(tuple(properties))
         kind = self._kind(value, properties, plan, place)
         if kind is not None:
-            draft = self._draft(value, properties, plan, Draft(place, value.get("id"), kind))
+            geometry = value.get("geometry")
+            draft = Draft(place, value.get("id"), kind)
+            if plan.children or "nucleusGeometry" in value:
+                # Its children have to know its id.
+                draft.id = as_uuid(draft.id) or fresh_ids(1)[0]
+            draft = self._draft(geometry, properties, plan, draft)
             draft.parent_id = parent_id or draft.parent_id
-            yield draft, value.get("geometry")
+            yield draft, geometry
             parent_id = draft.id if isinstance(draft.id, str) else None
             if "nucleusGeometry" in value and parent_id:
                 yield _nucleus(draft, parent_id), value["nucleusGeometry"]
@@ -206,6 +245,80 @@ class _Reader:
         elif isinstance(values, list):
             for number, value in enumerate(values, 1):
                 yield from self._feature(value, f"{place}, child {number:,}", parent_id, depth + 1)
+
+    def parts(self, text: JsonStream) -> Iterator[_Features | Matched]:
+        """Yield the features of a text; a text may hold several values, one per line."""
+        whole: list[Any] = []
+        for run in self._runs(text):
+            if isinstance(run, _Features) and not len(run.lifted):
+                whole.extend(run.values)
+                if len(whole) < _PART:
+                    continue
+            if whole:
+                yield _Features(whole)
+                whole = []
+            if isinstance(run, Matched) or len(run.lifted):
+                yield run
+        if whole:
+            yield _Features(whole)
+
+    def _runs(self, text: JsonStream) -> Iterator[_Features | Matched]:
+        if not text.peek():
+            raise text.error("is empty")
+        while first := text.peek():
+            if first == "[":
+                yield from self._elements(text)
+            elif first == "{":
+                yield from self._object(text)
+            else:
+                raise text.error(f"GeoJSON begins with {{ or [, not with {first!r}")
+
+    def _elements(self, text: JsonStream) -> Iterator[_Features | Matched]:
+        """Yield the features of an array, as many at a time as are buffered."""
+        broken = idle = pause = 0
+        for _ in text.elements():
+            if not broken and text.peek() == "{":
+                if idle:
+                    idle -= 1
+                elif (found := strip(text)) and (matched := self._patterns.match(found[0])):
+                    text.skip(found[1])
+                    pause = 0
+                    yield matched
+                    continue
+                else:
+                    idle = pause = min(_MOST_RUNS, 2 * pause + 1)
+                values, lifted, broken = lift(text)
+                if values:
+                    yield _Features(values, lifted)
+                    continue
+            # One by one what is wrong shows, and where.
+            yield _Features([text.value()])
+            broken = max(0, broken - 1)
+
+    def _object(self, text: JsonStream) -> Iterator[_Features | Matched]:
+        """Yield the features of a collection, or the one feature or geometry that it is."""
+        members: Json = {}
+        collected = False
+        for name in text.members():
+            if name == "features" and text.peek() == "[":
+                collected = True
+                yield from self._elements(text)
+            elif len(members) < _MOST_MEMBERS:
+                members[name] = text.value()
+            else:
+                raise text.error(f"one object has more than {_MOST_MEMBERS:,} members")
+        if collected:
+            return
+        if "geometry" in members:
+            yield _Features([members])
+        elif "coordinates" in members or "geometries" in members:
+            yield _Features([{"geometry": members}])
+        else:
+            raise text.error("is JSON, but not GeoJSON: it has neither features nor a geometry")
+
+    def _own_id(self, said: object) -> bool:
+        """Tell whether an id is one, and not what QuPath once called its kinds of objects."""
+        return said is not None and not (isinstance(said, str) and said.lower() in _KINDS)
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
         """Return where to look in properties with these keys; objects of a file have the same."""
@@ -229,22 +342,17 @@ class _Reader:
             self._findings.change("a core of a tissue array became an annotation", place)
         return _KINDS.get(word, "annotation")
 
-    def _draft(self, value: Json, properties: Json, plan: _Plan, draft: Draft) -> Draft:
-        if plan.children or "nucleusGeometry" in value:
-            # Its children have to know its id.
-            draft.id = as_uuid(draft.id) or fresh_ids(1)[0]
-        elif draft.id is not None:
-            draft.own_id = not (isinstance(draft.id, str) and draft.id.lower() in _KINDS)
-        if plan.class_name and not _is_kind(plan.class_name, properties):
-            draft.class_name = self._class(properties[plan.class_name], draft.place)
+    def _draft(self, geometry: object, properties: Json, plan: _Plan, draft: Draft) -> Draft:
+        draft.own_id = self._own_id(draft.id)
+        if plan.class_name:
+            self._classify(properties[plan.class_name], plan.class_name == "type", draft)
         if plan.name:
             draft.name = as_text(properties["name"])
         if plan.locked:
             draft.locked = properties[plan.locked] is True
         if plan.measured:
             draft.measurements = self._measurements(properties, plan, draft.place)
-        geometry = value.get("geometry")
-        if isinstance(geometry, dict) and "plane" in geometry:
+        if type(geometry) is dict and "plane" in geometry:
             plane = geometry["plane"]
             if isinstance(plane, dict):
                 draft.z, draft.t = _plane(plane.get("z")), _plane(plane.get("t"))
@@ -254,6 +362,14 @@ class _Reader:
 
     def _measurements(self, properties: Json, plan: _Plan, place: str) -> Mapping[str, float]:
         given = properties.get("measurements")
+        if plan.extras or type(given) is not dict:
+            given = self._with_extras(given, properties, plan, place)
+        return self.intake.measurements(given, place) if given else given
+
+    def _with_extras(
+        self, given: object, properties: Json, plan: _Plan, place: str
+    ) -> dict[str, Any]:
+        """Return measurements in any form, and numbers that stand beside them."""
         if isinstance(given, list):
             given = {
                 str(entry["name"]): entry.get("value")
@@ -268,15 +384,22 @@ class _Reader:
                 given.setdefault(key, extra)
             else:
                 self._findings.leave_out(f"the property {as_text(key)!r}", place)
-        return self.intake.measurements(given, place) if given else given
+        return given
+
+    def _classify(self, said: object, may_be_kind: bool, draft: Draft) -> None:
+        if type(said) is dict:
+            name = said.get("name")
+            known = self._classes.get(name) if type(name) is str else None
+            if known is not None:
+                draft.class_name = known
+                return
+        if not (may_be_kind and _is_kind(said)):
+            draft.class_name = self._class(said, draft.place)
 
     def _class(self, said: object, place: str) -> str | None:
         if said is None:
             return None
         if isinstance(said, dict):
-            name = said.get("name")
-            if isinstance(name, str) and name in self._classes:
-                return self._classes[name]
             name, colour = _class_name(said), _colour(said)
         else:
             name, colour = _joined(said), None
@@ -290,73 +413,29 @@ class _Reader:
         """Take what our own writer puts here; of other programs' notes there is no place."""
         if metadata is None:
             return
-        told = dict(metadata) if isinstance(metadata, dict) else {}
-        draft.parent_id = as_uuid(told.pop(PARENT_KEY, None))
-        draft.author = self._author(told.pop(AUTHOR_KEY, None))
-        if told or not isinstance(metadata, dict):
-            self._findings.leave_out("the property 'metadata'", draft.place)
+        taken = 0
+        if isinstance(metadata, dict):
+            if PARENT_KEY in metadata:
+                draft.parent_id = as_uuid(metadata[PARENT_KEY])
+                taken = 1
+            if AUTHOR_KEY in metadata:
+                draft.author = self._author(metadata[AUTHOR_KEY])
+                taken += 1
+            if len(metadata) == taken:
+                return
+        self._findings.leave_out("the property 'metadata'", draft.place)
 
     def _author(self, said: object) -> Author | None:
         if not isinstance(said, str):
             return None
+        if said in self._authors:
+            return self._authors[said]
         word, _, name = said.partition(":")
         kind = _AUTHORS.get(word)
-        if kind is None:
+        if kind is None or len(self._authors) >= _MOST_MEMBERS:
             return None
-        if said not in self._authors:
-            if len(self._authors) >= _MOST_MEMBERS:
-                return None
-            self._authors[said] = Author(kind, as_text(name) or "")
+        self._authors[said] = Author(kind, as_text(name) or "")
         return self._authors[said]
-
-
-def _features(text: JsonStream) -> Iterator[object]:
-    """Yield the features of a text one by one; a text may hold several values, one per line."""
-    if not text.peek():
-        raise text.error("is empty")
-    while first := text.peek():
-        if first == "[":
-            for _ in text.elements():
-                yield _element(text)
-        elif first == "{":
-            yield from _object(text)
-        else:
-            raise text.error(f"GeoJSON begins with {{ or [, not with {first!r}")
-
-
-def _element(text: JsonStream) -> object:
-    """Return the next feature; the coordinates of an area are left as text."""
-    value, coordinates = text.lifted("coordinates")
-    if coordinates is not None:
-        geometry = value.get("geometry")
-        if not isinstance(geometry, dict) or geometry.get("coordinates") != 0:
-            msg = "the coordinates of a feature are not in its geometry"
-            raise text.error(msg)
-        geometry["coordinates"] = coordinates
-    return value
-
-
-def _object(text: JsonStream) -> Iterator[object]:
-    """Yield the features of a collection, or the one feature or geometry that it is."""
-    members: Json = {}
-    collected = False
-    for name in text.members():
-        if name == "features" and text.peek() == "[":
-            collected = True
-            for _ in text.elements():
-                yield _element(text)
-        elif len(members) < _MOST_MEMBERS:
-            members[name] = text.value()
-        else:
-            raise text.error(f"one object has more than {_MOST_MEMBERS:,} members")
-    if collected:
-        return
-    if "geometry" in members:
-        yield members
-    elif "coordinates" in members or "geometries" in members:
-        yield {"geometry": members}
-    else:
-        raise text.error("is JSON, but not GeoJSON: it has neither features nor a geometry")
 
 
 def _nucleus(cell: Draft, cell_id: str) -> Draft:
@@ -373,10 +452,9 @@ def _nucleus(cell: Draft, cell_id: str) -> Draft:
     )
 
 
-def _is_kind(key: str, properties: Json) -> bool:
+def _is_kind(said: object) -> bool:
     """Tell whether ``type`` says what the object is, and not its class."""
-    said = properties[key]
-    return key == "type" and isinstance(said, str) and said.replace("_", "").lower() in _KINDS
+    return isinstance(said, str) and said.replace("_", "").lower() in _KINDS
 
 
 def _plane(value: object) -> int:

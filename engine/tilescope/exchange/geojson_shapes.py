@@ -2,76 +2,115 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from tilescope.exchange.intake import Shape
-from tilescope.exchange.ring_text import TextRings, parse_rings
+from tilescope.exchange.lifting import Lifted
 from tilescope.exchange.vertices import NoShape, Points, ellipse
-from tilescope.ops.rings import reversed_where, star_shaped, wkb_polygons
-from tilescope.ops.validity import FARTHEST, MOST_VERTICES
+from tilescope.ops.rings import Offsets, gathered, reversed_where, star_shaped, wkb_polygons
+from tilescope.ops.validity import FARTHEST, MOST_VERTICES, TOO_MANY_VERTICES
 
 #: Collections in collections; files have none or one.
 _DEEPEST = 5
 _MOST_PARTS = 1_000_000
+_FEW_VERTICES = "has an outline of fewer than three vertices"
 
 
-def shapes_of(given: Sequence[Any], refuse: Callable[[int, str], None]) -> list[Shape]:
+def shapes_of(
+    given: Sequence[Any], lifted: Lifted, refuse: Callable[[int, str], None]
+) -> list[Shape]:
     """Return a geometry for every value, valid or not; None for what is none.
 
     Parameters
     ----------
     given
-        The values of ``geometry`` members. Coordinates may also be their JSON text.
+        The values of ``geometry`` members.
+    lifted
+        What the numbers in place of their coordinates mean.
     refuse
         Called with the index and the reason for every geometry that cannot be read.
     """
     shapes: list[Shape] = [None] * len(given)
-    plain = [i for i, geometry in enumerate(given) if _is_plain(geometry)]
-    rings = parse_rings([given[i]["coordinates"] for i in plain])
-    done = set() if rings is None else set(plain)
-    if rings is not None:
-        for i, shape in zip(plain, _polygons(rings), strict=True):
-            shapes[i] = shape
+    plain, others = [], []
     for i, geometry in enumerate(given):
-        if i not in done:
-            try:
-                shapes[i] = _shape(geometry, 0)
-            except NoShape as exc:
-                refuse(i, str(exc))
+        if type(geometry) is dict and geometry.get("type") == "Polygon":
+            index = lifted.index_of(geometry.get("coordinates"))
+            if index >= 0 and "isEllipse" not in geometry:
+                plain.append((i, index))
+                continue
+        others.append(i)
+    if plain:
+        _polygons(np.array(plain, np.intp), lifted, shapes, refuse)
+    for i in others:
+        try:
+            shapes[i] = _shape(given[i], lifted, 0)
+        except NoShape as exc:
+            refuse(i, str(exc))
     return shapes
 
 
-def _is_plain(geometry: Any) -> bool:  # noqa: ANN401
-    """Tell whether this is the text of a polygon without holes, as nearly all objects are."""
-    return (
-        type(geometry) is dict
-        and type(geometry.get("coordinates")) is str
-        and geometry.get("type") == "Polygon"
-        and "isEllipse" not in geometry
-    )
+def polygons_of(lifted: Lifted, refuse: Callable[[int, str], None]) -> list[Shape]:
+    """Return a polygon of every shape, valid or not; refuses as ``shapes_of``."""
+    shapes: list[Shape] = [None] * len(lifted)
+    every = np.arange(len(lifted))
+    _polygons(np.stack([every, every], axis=1), lifted, shapes, refuse)
+    return shapes
 
 
-def _polygons(rings: TextRings) -> list[Shape]:
+def _polygons(
+    plain: NDArray[np.intp],
+    lifted: Lifted,
+    shapes: list[Shape],
+    refuse: Callable[[int, str], None],
+) -> None:
+    """Fill in the polygons among the shapes; ``plain`` has the place and the index of each."""
+    counts = np.diff(lifted.shapes)
+    lengths = np.diff(lifted.rings)
+    few = np.minimum.reduceat(lengths, lifted.shapes[:-1])[plain[:, 1]] < 3
+    many = np.diff(lifted.rings[lifted.shapes])[plain[:, 1]] > MOST_VERTICES
+    for reason, unusable in ((_FEW_VERTICES, few & ~many), (TOO_MANY_VERTICES, many)):
+        for i in plain[unusable, 0].tolist():
+            refuse(i, reason)
+    plain = plain[~few & ~many]
+    simple = counts[plain[:, 1]] == 1
+    places, index = plain[simple].T
+    rings = gathered(lifted.points, lifted.rings, lifted.shapes[index])
+    for i, shape in zip(places.tolist(), _simple_polygons(*rings), strict=True):
+        shapes[i] = shape
+    for i, index_of_one in plain[~simple].tolist():
+        a, b = lifted.shapes[index_of_one : index_of_one + 2]
+        loops = _loops(lifted.points, lifted.rings[a : b + 1])
+        shapes[i] = shapely.polygons(loops[0], loops[1:])
+
+
+def _simple_polygons(points: Points, offsets: Offsets) -> list[Shape]:
     """Return a polygon for each ring: WKB where it surely is valid."""
-    points, offsets = rings.points, rings.offsets
-    lengths = np.diff(offsets)
     star = star_shaped(points, offsets)
     far = (np.abs(points) >= FARTHEST).any(axis=1)
-    if far.any() or (len(lengths) and lengths.max() > MOST_VERTICES):
-        star[np.logical_or.reduceat(far, offsets[:-1]) | (lengths > MOST_VERTICES)] = 0
+    if far.any():
+        star[np.logical_or.reduceat(far, offsets[:-1])] = 0
     shapes: list[Shape] = list(wkb_polygons(reversed_where(points, offsets, star < 0), offsets))
-    for i in np.flatnonzero(star == 0):
-        ring = points[offsets[i] : offsets[i + 1]]
-        shapes[i] = shapely.polygons(ring) if len(ring) > 2 else shapely.Polygon()
+    doubtful = np.flatnonzero(star == 0)
+    if len(doubtful):
+        loops = _loops(*gathered(points, offsets, doubtful))
+        for i, shape in zip(doubtful.tolist(), shapely.polygons(loops).tolist(), strict=True):
+            shapes[i] = shape
     return shapes
 
 
-def _shape(geometry: Any, depth: int) -> shapely.Geometry | None:  # noqa: ANN401
+def _loops(points: Points, offsets: Offsets) -> NDArray[Any]:
+    """Return the rings, closed, of at least three vertices each."""
+    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    loops: NDArray[Any] = shapely.linearrings(points[offsets[0] : offsets[-1]], indices=owners)
+    return loops
+
+
+def _shape(geometry: Any, lifted: Lifted, depth: int) -> shapely.Geometry | None:  # noqa: ANN401
     if not isinstance(geometry, Mapping):
         raise NoShape("has no geometry")
     if depth > _DEEPEST:
@@ -79,16 +118,14 @@ def _shape(geometry: Any, depth: int) -> shapely.Geometry | None:  # noqa: ANN40
     kind = geometry.get("type")
     if kind == "GeometryCollection":
         members = geometry.get("geometries", [])
-        return shapely.GeometryCollection([_shape(m, depth + 1) for m in _listed(members)])
+        return shapely.GeometryCollection([_shape(m, lifted, depth + 1) for m in _listed(members)])
     make = _MAKERS.get(kind) if isinstance(kind, str) else None
     if make is None:
         raise NoShape(f"has a geometry of the unknown type {str(kind)[:40]!r}")
     coordinates = geometry.get("coordinates")
-    if isinstance(coordinates, str):
-        try:
-            coordinates = json.loads(coordinates)
-        except (ValueError, RecursionError):
-            raise NoShape("has coordinates that are no list") from None
+    index = lifted.index_of(coordinates)
+    if index >= 0:
+        coordinates = lifted.lists(index)
     shape = make(_listed(coordinates))
     return ellipse(shapely.get_coordinates(shape)) if geometry.get("isEllipse") is True else shape
 
@@ -120,7 +157,7 @@ def _points(value: Any) -> Points:  # noqa: ANN401
 def _ring(value: Any) -> shapely.LinearRing:  # noqa: ANN401
     points = _points(value)
     if len(points) < 3:
-        raise NoShape("has an outline of fewer than three vertices")
+        raise NoShape(_FEW_VERTICES)
     return shapely.linearrings(points)
 
 

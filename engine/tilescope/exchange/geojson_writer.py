@@ -132,13 +132,14 @@ class _Features:
             members += ',"isLocked":true'
         if annotation.measurements:
             members += f',"measurements":{{{self._numbers(annotation.measurements)}}}'
-        metadata = {}
+        notes = []
         if annotation.parent_id is not None:
-            metadata[PARENT_KEY] = annotation.parent_id
-        if annotation.author.kind != "import" and annotation.author.name:
-            metadata[AUTHOR_KEY] = f"{annotation.author.kind}:{annotation.author.name}"
-        if metadata:
-            members += f',"metadata":{_encode(metadata)}'
+            notes.append(f'"{PARENT_KEY}":{_json(annotation.parent_id)}')
+        author = annotation.author
+        if author.kind != "import" and author.name:
+            notes.append(f'"{AUTHOR_KEY}":{_json(f"{author.kind}:{author.name}")}')
+        if notes:
+            members += f',"metadata":{{{",".join(notes)}}}'
         return members + "}}"
 
     def _numbers(self, measurements: Mapping[str, float]) -> str:

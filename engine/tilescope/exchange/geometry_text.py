@@ -58,7 +58,7 @@ def _plain(geometries: Sequence[bytes]) -> tuple[list[int], list[bytes]]:
         lengths = np.diff(offsets)
         grid = grid[np.repeat(fine, lengths)]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[fine])])
-    texts = ring_texts(GridRings(grid.astype(np.int64), offsets), before="[", after="]")
+    texts = ring_texts(GridRings(grid.astype(np.int64), offsets), bracketed=True)
     head = b'{"type":"Polygon","coordinates":[['
     return index[fine].tolist(), [head + text + b"]]}" for text in texts]
 
@@ -91,7 +91,7 @@ def _texts(geometries: Geometries, kind: int) -> list[bytes]:
     if kind == shapely.GeometryType.POINT:
         offsets = (np.arange(len(geometries) + 1),)
     grid = GridRings(np.rint(points * PER_PIXEL).astype(np.int64), np.asarray(offsets[0], np.int64))
-    texts = ring_texts(grid, before="[", after="]")
+    texts = ring_texts(grid, bracketed=True)
     for level in offsets[1:]:
         texts = _nested(texts, level)
     if kind != shapely.GeometryType.POINT:

@@ -67,16 +67,20 @@ class _Reader(XmlReader):
                     region = None
             elif event.name == "annotation":
                 self._layer, self._layer_name = event, as_text(event.attributes.get("name"))
-            elif event.name == "attribute" and region is None:
-                self._describe(event)
+            elif event.name == "attribute":
+                self._describe(event, of_region=region is not None)
             elif event.name == "region":
                 region, found = event, vertices.VertexList()
             elif event.name in ("vertex", "v") and region is not None:
                 found.add(event.attributes.get("x", ""), event.attributes.get("y", ""))
 
-    def _describe(self, event: Begin) -> None:
-        if self._layer_name is None and event.attributes.get("name", "").lower() == "description":
-            self._layer_name = as_text(event.attributes.get("value"))
+    def _describe(self, event: Begin, *, of_region: bool) -> None:
+        """Take the name of a layer; of other attributes with a value there is no place."""
+        name, value = event.attributes.get("name", ""), as_text(event.attributes.get("value"))
+        if not of_region and self._layer_name is None and name.lower() == "description":
+            self._layer_name = value
+        elif value is not None:
+            self._findings.leave_out(f"the attribute {as_text(name)!r}", f"line {event.line}")
 
     def _drafted(self, region: Begin, found: vertices.VertexList) -> tuple[Draft, Shape]:
         said = region.attributes

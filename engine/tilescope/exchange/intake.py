@@ -65,10 +65,15 @@ class Intake:
         Of every object whose draft names none.
     findings
         Notes are added to it.
+
+    Attributes
+    ----------
+    author
+        The same.
     """
 
     def __init__(self, author: Author, findings: Findings) -> None:
-        self._author = author
+        self.author = author
         self._findings = findings
         self._seen = SeenIds()
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -88,7 +93,7 @@ class Intake:
         kept = [i for i, whole in enumerate(wkb) if whole is not None]
         if len(kept) < len(wkb):
             drafts, wkb = [drafts[i] for i in kept], [wkb[i] for i in kept]
-        author = self._author
+        author = self.author
         taken = [
             Annotation(
                 uuid,
@@ -166,11 +171,11 @@ class Intake:
     def _ids(self, drafts: Sequence[Draft]) -> list[str]:
         """Return a UUID for every object, the file's own where it is one and comes first."""
         ids = [as_uuid(draft.id) or "" for draft in drafts]
-        for index, (draft, known) in enumerate(zip(drafts, ids, strict=True)):
-            if not known:
-                ids[index] = fresh_ids(1)[0]
-                if draft.own_id:
-                    self._findings.change("an id that is no UUID was replaced", draft.place)
+        unnamed = [index for index, known in enumerate(ids) if not known]
+        for index, fresh in zip(unnamed, fresh_ids(len(unnamed)), strict=True):
+            ids[index] = fresh
+            if drafts[index].own_id:
+                self._findings.change("an id that is no UUID was replaced", drafts[index].place)
         for index in self._seen.repeated(ids).nonzero()[0].tolist():
             ids[index] = fresh_ids(1)[0]
             self._findings.change("an id that came before was replaced", drafts[index].place)

@@ -14,10 +14,6 @@ from tilescope.errors import AnnotationError
 #: The longest text of one value. Parsed, it can take forty times as much memory.
 MOST_VALUE_CHARS = 32 << 20
 _CHUNK_BYTES = 1 << 20
-#: What stands before and after the part that is lifted out of a value; where there is more, the
-#: value is read whole.
-_LONGEST_HEAD = 2048
-_LONGEST_TAIL = 2048
 _WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _WHITE = " \t\n\r"
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -55,6 +51,9 @@ class JsonStream:
         self._before = 0
         self._lines = 0
         self._ended = False
+        #: The buffer as UTF-8, and one place in both.
+        self._seen: bytes | None = None
+        self._seen_at = self._seen_bytes = 0
 
     def peek(self) -> str:
         """Move to the next character that is no white space and return it; empty at the end."""
@@ -107,46 +106,38 @@ class JsonStream:
                 if end < len(self._text) - 2 or self._ended or isinstance(value, dict | list):
                     self._at = end
                     return value
-            if len(self._text) - self._at > self._most:
-                raise self.error(f"one value is longer than {self._most:,} characters")
+            self._refuse_too_long()
             self._refill()
 
-    def lifted(self, name: str) -> tuple[Any, str | None]:
-        """Move past the next value; return it with the lists under ``name`` replaced by 0.
+    def ahead(self) -> tuple[bytes, int]:
+        """Return what is buffered, as UTF-8, and the place of the cursor in it."""
+        if self._seen is None:
+            self._seen = self._text[self._at :].encode()
+            self._seen_at, self._seen_bytes = self._at, 0
+        elif self._at > self._seen_at:
+            self._seen_bytes += len(self._text[self._seen_at : self._at].encode())
+            self._seen_at = self._at
+        return self._seen, self._seen_bytes
 
-        The text of the lists is returned as it stands. It is None, and the value is whole, where
-        these are not the first lists in the value, are not three deep and closed at once, or end
-        in the next chunk.
+    def grow(self) -> bool:
+        """Buffer at least twice as much of the next value; False when the text is at its end.
+
+        Raises
+        ------
+        AnnotationError
+            When the value is too long already.
         """
-        self.peek()
-        text, at = self._text, self._at
-        start, end = self._span(f'"{name}":')
-        if end > 0:
-            tail = text[end : end + _LONGEST_TAIL]
-            try:
-                value, length = self._scan(text[at:start] + "0" + tail, 0)
-            except (ValueError, StopIteration, RecursionError):
-                pass
-            else:
-                if length <= start - at:  # the name belongs to what comes after the value
-                    self._at = at + length
-                    return value, None
-                self._at = at + length + end - start - 1
-                return value, text[start:end]
-        return self.value(), None
+        if self._ended:
+            return False
+        self._refuse_too_long()
+        self._refill()
+        return True
 
-    def _span(self, label: str) -> tuple[int, int]:
-        """Return where the lists after ``label`` begin and end; twice -1 when they are not near."""
-        text, at = self._text, self._at
-        start = text.find(label, at, at + _LONGEST_HEAD)
-        if start < 0:
-            return -1, -1
-        start += len(label)
-        start += text.startswith(" ", start)
-        if not text.startswith("[[[", start) or text.find("[", at, start) >= 0:
-            return -1, -1
-        end = text.find("]]]", start)
-        return (start, end + 3) if end > 0 else (-1, -1)
+    def skip(self, place: int) -> None:
+        """Move to a later place in what ``ahead`` returned; whole values lie between."""
+        data, start = self.ahead()
+        self._at += len(data[start:place].decode())
+        self._seen_at, self._seen_bytes = self._at, place
 
     def members(self) -> Iterator[str]:
         """Yield the names of an object's members; the caller takes the value after each."""
@@ -166,7 +157,10 @@ class JsonStream:
         self.take("}")
 
     def elements(self) -> Iterator[int]:
-        """Yield the number, from 0, of each element of an array; the caller takes the element."""
+        """Yield the number, from 0, of each element of an array; the caller takes the element.
+
+        Several elements and the commas between them may be taken, or skipped, at once.
+        """
         self.take("[")
         if self.peek() == "]":
             self._at += 1
@@ -186,6 +180,10 @@ class JsonStream:
         return AnnotationError(
             self._path, reason, f"line {line:,}, character {self._before + self._at + 1:,}"
         )
+
+    def _refuse_too_long(self) -> None:
+        if len(self._text) - self._at > self._most:
+            raise self.error(f"one value is longer than {self._most:,} characters")
 
     def _refuse_unless_cut(self, said: str, at: int) -> None:
         """Raise unless what the scanner says may only be due to the end of the buffer."""
@@ -207,6 +205,7 @@ class JsonStream:
     def _refill(self) -> None:
         """Drop what was read and append at least as much as is left, so that work stays linear."""
         left = len(self._text) - self._at
+        self._seen = None
         self._lines += self._text.count("\n", 0, self._at)
         self._before += self._at
         data = self._stream.read(max(_CHUNK_BYTES, left))

@@ -184,6 +184,8 @@ class _Labels:
         slack = 1 + 0.5 * ring_perimeters(found.rings, found.offsets)
         for i in np.flatnonzero(pixels > areas + slack).tolist():
             findings.change("of a label in several pieces the largest was taken", drafts[i].place)
+        for i in np.flatnonzero(pixels < areas - slack).tolist():
+            findings.change("the holes of a label were filled", drafts[i].place)
 
 
 @dataclass(frozen=True, slots=True)

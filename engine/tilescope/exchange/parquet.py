@@ -20,6 +20,7 @@ import shapely
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.scale import PixelSize
 from tilescope.errors import UsageError
+from tilescope.exchange.findings import Findings
 from tilescope.exchange.staging import output_errors, staged_folder
 from tilescope.ops.measures import measure
 
@@ -98,13 +99,16 @@ def write_spatialdata_shapes(
     *,
     image: str,
     pixel_size: PixelSize | None,
+    findings: Findings | None = None,
 ) -> int:
     """Write the areas as a SpatialData store with one element, ``shapes/objects``.
 
-    SpatialData knows areas only; the count that is returned leaves points and lines out.
+    SpatialData knows areas only; the count that is returned leaves points and lines out, and so
+    says ``findings``.
 
-    Parameters and errors are those of ``write_measurement_parquet``; ``path`` is a folder.
+    Other parameters and errors are those of ``write_measurement_parquet``; ``path`` is a folder.
     """
+    findings = Findings() if findings is None else findings
     with staged_folder(path) as partial, output_errors(path):
         import zarr
 
@@ -114,13 +118,16 @@ def write_spatialdata_shapes(
         element = root.create_group("shapes").create_group("objects")
         element.update_attributes(_element_attributes(pixel_size))
         layout = _Layout(image, pixel_size, geometry=True)
-        areas = (_areas(batch) for batch in annotations)
+        areas = (_areas(batch, findings) for batch in annotations)
         return _write(partial / "shapes" / "objects" / "shapes.parquet", areas, layout)
 
 
-def _areas(batch: Sequence[Annotation]) -> list[Annotation]:
-    kinds = shapely.get_dimensions(shapely.from_wkb([a.geometry for a in batch]))
-    return [a for a, kind in zip(batch, kinds.tolist(), strict=True) if kind == 2]
+def _areas(batch: Sequence[Annotation], findings: Findings) -> list[Annotation]:
+    kinds = shapely.get_dimensions(shapely.from_wkb([a.geometry for a in batch])).tolist()
+    for annotation, kind in zip(batch, kinds, strict=True):
+        if kind != 2:
+            findings.leave_out("a point or a line", annotation.id)
+    return [a for a, kind in zip(batch, kinds, strict=True) if kind == 2]
 
 
 def _element_attributes(pixel_size: PixelSize | None) -> dict[str, Any]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
+import shapely
 
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Rect
 from tilescope.errors import OutputError, UsageError
 from tilescope.exchange.findings import Finding, Findings
 from tilescope.exchange.formats import Format, format_named
+from tilescope.jobs.ahead import ahead
 from tilescope.jobs.import_objects import OnCount, ignore_count
 from tilescope.jobs.project_labels import LabelledObjects
-from tilescope.jobs.project_slides import chosen_slide, known_frame
+from tilescope.jobs.project_slides import chosen_slide, known_frame, pixel_size_of
+from tilescope.ops.simplification import simplify
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Project, Selection, SlideRecord
@@ -22,6 +29,8 @@ from tilescope.store.project import Project, Selection, SlideRecord
 #: Formats that are told apart by the name of the file, and the names that users know others by.
 _ALIASES = {"geojson.gz": "geojson", "tiff-labels": "label-tiff"}
 _LOOK_AT_SLIDE = frozenset({"coco", "coco-rle", "dicom"})
+#: Formats that hold numbers only.
+_TABLES = frozenset({"csv", "parquet"})
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zattrs")
 
 
@@ -41,6 +50,9 @@ class ExportRequest:
         Name or path of a slide of the project; None is its only slide.
     class_names
         Only objects of these classes, the empty name for unclassified ones; none is all objects.
+    simplify_px
+        How far from its new outline a vertex may lie that is left out, level-0 pixels; None keeps
+        all vertices.
     """
 
     project: Path
@@ -48,6 +60,7 @@ class ExportRequest:
     out: Path
     slide: str | None = None
     class_names: tuple[str, ...] = ()
+    simplify_px: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,9 @@ class ExportResult:
         How many were written.
     left_out, changed
         What the format has no room for, by reason.
+    simplify_px, simplify_um
+        How far from its new outline a vertex may lie that was left out; None when all were kept,
+        and micrometres only when the slide is calibrated.
     """
 
     project: str
@@ -69,6 +85,8 @@ class ExportResult:
     objects: int
     left_out: tuple[Finding, ...]
     changed: tuple[Finding, ...]
+    simplify_px: float | None
+    simplify_um: float | None
     seconds: float
     peak_rss_bytes: int
 
@@ -81,7 +99,8 @@ def export_objects(
     Raises
     ------
     UsageError
-        When the format, the slide or a class is unknown, or ``out`` must not be replaced.
+        When the format, the slide or a class is unknown, ``out`` must not be replaced, or
+        outlines cannot be simplified as asked for.
     ProjectError, SlideError
         When the project cannot be read, or a slide that the format needs cannot be opened.
     OutputError
@@ -91,12 +110,15 @@ def export_objects(
     """
     started = time.perf_counter()
     chosen = format_named(_ALIASES.get(request.format, request.format))
+    _check_simplification(request, chosen)
     with Project.open(request.project, writable=False) as project:
         record = chosen_slide(project, request.slide)
         wanted = Selection(slide=record.slide, class_names=_classes(project, request.class_names))
         _check_out(request, chosen, project)
         findings = Findings()
-        export = _Export(project, record, wanted, chosen, findings, token, on_count)
+        export = _Export(
+            project, record, wanted, chosen, findings, token, on_count, request.simplify_px
+        )
         count = export.write(request.out)
     report = findings.report()
     return ExportResult(
@@ -107,6 +129,8 @@ def export_objects(
         objects=count,
         left_out=report.left_out,
         changed=report.changed,
+        simplify_px=request.simplify_px,
+        simplify_um=_in_um(request.simplify_px, record),
         seconds=round(time.perf_counter() - started, 3),
         peak_rss_bytes=memory.peak_rss_bytes(),
     )
@@ -121,26 +145,69 @@ class _Export:
     findings: Findings
     token: CancellationToken
     on_count: OnCount
+    simplify_px: float | None
 
     def write(self, out: Path) -> int:
         """Write the file and return how many objects."""
         colours = {known.name: known.color for known in self.project.classes()}
         is_looked_at = self.format.paint is not None or self.format.name in _LOOK_AT_SLIDE
         frame = known_frame(self.project, self.record, is_looked_at=is_looked_at, colours=colours)
-        if self.format.paint is None:
-            assert self.format.write is not None
-            return self.format.write(out, self._batches(), frame, self.findings)
-        labelled = LabelledObjects(self.project, self.record.slide, self._batches(), self.findings)
-        self.format.paint(out, labelled.objects_in, Rect.of_size(frame.size), frame)
-        return len(labelled)
+        # The database is read while the file is written.
+        with closing(ahead(self._batches(), self.token)) as batches:
+            if self.format.paint is None:
+                assert self.format.write is not None
+                return self.format.write(out, self._counted(batches), frame, self.findings)
+            labelled = LabelledObjects(
+                self.project, self.record.slide, self._counted(batches), self.findings
+            )
+            self.format.paint(out, labelled.objects_in, Rect.of_size(frame.size), frame)
+            return len(labelled)
 
-    def _batches(self) -> Iterator[list[Annotation]]:
+    def _batches(self) -> Generator[list[Annotation], None, None]:
+        # Runs in a thread of its own, and so needs a project of its own.
+        with Project.open(self.project.path, writable=False) as project:
+            for batch in project.objects(self.wanted):
+                self.token.raise_if_cancelled()
+                yield batch if self.simplify_px is None else _simplified(batch, self.simplify_px)
+
+    def _counted(self, batches: Iterator[list[Annotation]]) -> Iterator[list[Annotation]]:
         count = 0
-        for batch in self.project.objects(self.wanted):
-            self.token.raise_if_cancelled()
+        for batch in batches:
             yield batch
             count += len(batch)
             self.on_count(count)
+
+
+def _simplified(batch: list[Annotation], tolerance_px: float) -> list[Annotation]:
+    before = shapely.from_wkb(np.array([a.geometry for a in batch], object))
+    after = simplify(before, tolerance_px)
+    written = shapely.to_wkb(after, byte_order=1).tolist()
+    return [replace(a, geometry=wkb) for a, wkb in zip(batch, written, strict=True)]
+
+
+def _check_simplification(request: ExportRequest, chosen: Format) -> None:
+    """Refuse a tolerance that means nothing.
+
+    Raises
+    ------
+    UsageError
+        When it is no length, or the format has no outlines.
+    """
+    tolerance = request.simplify_px
+    if tolerance is None:
+        return
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise UsageError(f"--simplify takes a length from 0 pixels on, not {tolerance}")
+    if chosen.paint is not None or chosen.name in _TABLES:
+        raise UsageError(f"{request.format} has no outlines to simplify; leave out --simplify")
+
+
+def _in_um(length_px: float | None, record: SlideRecord) -> float | None:
+    """Return a length in micrometres; the larger one where pixels are oblong."""
+    pixel_size = pixel_size_of(record)
+    if length_px is None or pixel_size is None:
+        return None
+    return length_px * max(pixel_size.um_x, pixel_size.um_y)
 
 
 def _classes(project: Project, names: tuple[str, ...]) -> tuple[str | None, ...] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tilescope.exchange.palette import RGB
 from tilescope.io.address import parse_address
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
+from tilescope.jobs.ahead import ahead
 from tilescope.jobs.project_files import add_classes, writable_project
 from tilescope.jobs.project_slides import (
     CACHE_BYTES,
@@ -135,8 +137,10 @@ def import_objects(
                 pass
         before = frozenset(known_class.name for known_class in project.classes())
         findings = Findings()
-        batches = _objects(request, known, target.frame, findings, token)
-        count = _insert(project, target, request, _counted(batches, on_count))
+        # The file is parsed while the database writes.
+        batches = ahead(_objects(request, known, target.frame, findings, token), token)
+        with closing(batches):
+            count = _insert(project, target, request, _counted(batches, on_count))
         add_classes(project, _new_colours(findings, before))
     report = findings.report()
     return ImportResult(
@@ -180,7 +184,7 @@ def _objects(
     frame: SlideFrame,
     findings: Findings,
     token: CancellationToken,
-) -> Iterator[list[Annotation]]:
+) -> Generator[list[Annotation], None, None]:
     assert known.read is not None  # what is known by its content can be read
     for batch in known.read(request.file, frame, findings):
         token.raise_if_cancelled()

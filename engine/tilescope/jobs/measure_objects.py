@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
-from tilescope.errors import Cancelled, UsageError
+from tilescope.errors import Cancelled, ProjectError, UsageError
 from tilescope.exchange.run_lengths import even_odd_ring
 from tilescope.exchange.staging import output_errors
 from tilescope.io.cache import TileCache
@@ -29,7 +29,6 @@ from tilescope.ops import measures
 from tilescope.ops.rings import rings_of_wkb
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.store.faults import ProjectError
 from tilescope.store.project import Selection
 
 _CACHE_BYTES = 96 << 20

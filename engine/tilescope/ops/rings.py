@@ -9,15 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope._native import _shapes
+
 Points = NDArray[np.float64]
 Offsets = NDArray[np.int64]
 
-#: Above the error of a cross product, far below the bend of any vertex.
-_TOLERANCE = 1e-12
 _WKB_HEAD = struct.Struct("<BIII")
 _WKB_POLYGON = 3
 #: A little-endian polygon of one ring.
@@ -28,7 +29,7 @@ def star_shaped(points: Points, offsets: Offsets) -> NDArray[np.int8]:
     """Tell which rings go round the mean of their vertices once without turning back.
 
     Such a ring cannot cross itself and encloses something. It is true of nearly every nucleus and
-    takes a fifth of the time of asking for validity.
+    takes a twentieth of the time of asking for validity.
 
     Returns
     -------
@@ -36,36 +37,22 @@ def star_shaped(points: Points, offsets: Offsets) -> NDArray[np.int8]:
         ``int8[n]``: 1 for positive orientation in a y-down frame, -1 for the opposite, 0 when the
         ring is not star-shaped, is not closed, or is not finite.
     """
-    lengths = np.diff(offsets)
-    star = np.zeros(len(lengths), np.int8)
-    whole = lengths > 3
-    if not whole.all():
-        points = points[np.repeat(whole, lengths)]
-        lengths = lengths[whole]
-    if not len(lengths):
-        return star
-    last = np.cumsum(lengths) - 1
-    first = last - lengths + 1
-    closed = (points[first] == points[last]).all(axis=1)
-    x, y = points[:, 0], points[:, 1]
-    x = x - np.repeat(np.add.reduceat(x, first) / lengths, lengths)
-    y = y - np.repeat(np.add.reduceat(y, first) / lengths, lengths)
-    forth, back = x[:-1] * y[1:], y[:-1] * x[1:]
-    cross = forth - back
-    slack = _TOLERANCE * (np.abs(forth) + np.abs(back))
-    # From the last vertex of a ring to the first of the next there is no side.
-    joint = last[:-1]
-    onward, backward = cross > slack, cross < -slack
-    onward[joint] = backward[joint] = True
-    below = y < 0
-    upward, downward = below[:-1] & ~below[1:], ~below[:-1] & below[1:]
-    upward[joint] = downward[joint] = False
-    rounds_onward = np.add.reduceat(np.append(upward, False), first, dtype=np.int64) == 1
-    rounds_backward = np.add.reduceat(np.append(downward, False), first, dtype=np.int64) == 1
-    positive = np.logical_and.reduceat(np.append(onward, True), first) & rounds_onward
-    negative = np.logical_and.reduceat(np.append(backward, True), first) & rounds_backward
-    star[whole] = (positive.astype(np.int8) - negative) * closed
+    star = np.zeros(len(offsets) - 1, np.int8)
+    points = np.ascontiguousarray(points, np.float64)
+    _shapes.star_shaped(points, np.ascontiguousarray(offsets, np.int64), star)
     return star
+
+
+def gathered(
+    points: Points, offsets: Offsets, which: NDArray[np.integer[Any]]
+) -> tuple[Points, Offsets]:
+    """Return the rings with the numbers ``which``, in that order."""
+    if len(which) == len(offsets) - 1 and (np.diff(which) == 1).all():
+        return points, offsets
+    lengths = np.diff(offsets)[which]
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+    at = np.arange(ends[-1]) + np.repeat(offsets[which] - ends[:-1], lengths)
+    return points[at], ends
 
 
 def reversed_where(points: Points, offsets: Offsets, which: NDArray[np.bool_]) -> Points:

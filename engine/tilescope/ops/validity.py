@@ -17,6 +17,7 @@ Geometries = NDArray[Any]
 
 #: An outline with more vertices is a raster in disguise; no program draws it.
 MOST_VERTICES = 1_000_000
+TOO_MANY_VERTICES = f"has more than {MOST_VERTICES:,} vertices"
 #: No slide is larger, and squares of larger numbers lose the pixel.
 FARTHEST = 2.0**31
 #: Repair takes memory for every crossing.
@@ -110,8 +111,7 @@ def _unusable(geometries: Geometries) -> dict[str, NDArray[np.bool_]]:
     return {
         "has coordinates that are not finite": not_finite,
         f"has coordinates beyond {FARTHEST:,.0f} px": far & ~not_finite,
-        f"has more than {MOST_VERTICES:,} vertices": np.bincount(index, minlength=n)
-        > MOST_VERTICES,
+        TOO_MANY_VERTICES: np.bincount(index, minlength=n) > MOST_VERTICES,
     }
 
 

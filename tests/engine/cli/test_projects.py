@@ -49,6 +49,18 @@ def test_a_run_goes_through_a_project_into_another_program(
     assert set(found["classes"]) == {"part"}
 
 
+def test_simplifying_says_by_how_much(tilescope: Tilescope, drawn: Path, spots: Path) -> None:
+    tilescope("import", "p.tilescope", drawn, "--slide", spots)
+    export = ["export", "p.tilescope", "--format", "geojson", "-o", "out.geojson"]
+    result = tilescope(*export, "--simplify", "0.5")
+    assert result.exit_code == 0
+    assert "to out.geojson, simplified to 0.5 px, " in result.stdout
+    refused = tilescope(*export, "--simplify", "-1")
+    assert refused.exit_code != 0
+    assert "--simplify takes a length from 0 pixels on" in refused.stderr
+    assert "--simplify" in tilescope("export", "--help").stdout
+
+
 def test_an_import_for_people_names_what_was_left_out(
     tilescope: Tilescope, drawn: Path, spots: Path
 ) -> None:

@@ -3,11 +3,14 @@
 import gzip
 import json
 import zipfile
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tilescope.errors import AnnotationError
 from tilescope.exchange.findings import Findings
@@ -352,3 +355,61 @@ def test_text_fit_to_store(taken):
     one.name.encode()
     assert one.name.startswith("a b  c")
     assert len(one.name) == 1000
+
+
+MEASURED = st.dictionaries(
+    st.sampled_from(["a", "b µ", "c "]),
+    st.floats(-1e9, 1e9) | st.integers(-5, 5) | st.sampled_from(["NaN", None, "2.5", 1e-30, True]),
+)
+PROPERTIES = st.fixed_dictionaries(
+    {"objectType": st.sampled_from(["detection", "cell", "annotation", "root", "odd"])},
+    optional={
+        "classification": st.sampled_from(
+            [None, "x", {"name": "T", "color": [1, 2, 3]}, {"name": "T", "color": [9, 9, 9]}]
+        ),
+        "measurements": MEASURED,
+        "isLocked": st.booleans(),
+        "name": st.sampled_from(["n", 5]),
+        "metadata": st.sampled_from([None, {}, {"tilescope:author": "user:Ada"}, {"other": "x"}]),
+        "area": st.integers(1, 3),
+    },
+)
+OUTLINES = st.sampled_from(
+    [
+        SQUARE,
+        {"type": "Polygon", "coordinates": [[[9, 9], [5, 9], [5, 5]]]},
+        {"type": "Polygon", "coordinates": [BOW]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [9, 9]]]},
+        {"type": "Polygon", "coordinates": [[[0, 0], [9, 0], [9, 9], [0, 9]], BOW[:3]]},
+        {**SQUARE, "isEllipse": True},
+        {**SQUARE, "plane": {"c": -1, "z": 2, "t": 0}},
+        {"type": "MultiLineString", "coordinates": [[[0, 0], [9, 9]]]},
+        {"type": "Point", "coordinates": [1, 2]},
+        None,
+    ]
+)
+FEATURES = st.fixed_dictionaries(
+    {"geometry": OUTLINES, "properties": PROPERTIES},
+    optional={
+        "id": st.uuids().map(str) | st.sampled_from(["PathCellObject", "me", 7, None]),
+        "nucleusGeometry": st.just(SQUARE),
+    },
+)
+
+
+@given(st.lists(FEATURES, min_size=1, max_size=4), st.integers(1, 9), st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_together_features_are_read_as_one_by_one(taken, features, times, ascii_only):
+    """A line each they are read on their own; in a list those that are alike are read at once."""
+    many = features * times
+    together, told = taken(json.dumps(collection(*many), ensure_ascii=ascii_only))
+    alone, told_alone = taken("\n".join(json.dumps(value) for value in many))
+    assert [replace(a, id="x", parent_id=None) for a in together] == [
+        replace(a, id="x", parent_id=None) for a in alone
+    ]
+    own = {value.get("id") for value in features if len(str(value.get("id"))) == 36}
+    assert [a.id in own and a.id for a in together] == [a.id in own and a.id for a in alone]
+    assert [a.parent_id is None for a in together] == [a.parent_id is None for a in alone]
+    assert (told.taken, told.classes) == (told_alone.taken, told_alone.classes)
+    assert set(told.left_out) == set(told_alone.left_out)
+    assert set(told.changed) == set(told_alone.changed)

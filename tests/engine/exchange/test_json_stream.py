@@ -102,34 +102,31 @@ def test_space_costs_no_memory(monkeypatch):
     assert len(stream._text) <= 128
 
 
-LIFTED = '{"id": 1, "coordinates": [[[1, 2], [3, 4]]], "name": "x"}'
+@given(st.lists(JSON), st.integers(1, 9))
+def test_what_was_looked_at_ahead_can_be_skipped(values, step):
+    stream = stream_of(json.dumps([[value] for value in values], ensure_ascii=False), step)
+    found = []
+    for _ in stream.elements():
+        while True:
+            data, start = stream.ahead()
+            end = data.find(b"]", start) + 1
+            text = data[start:end]
+            try:
+                found.append(json.loads(text))
+            except ValueError:
+                if not stream.grow():
+                    found.append(stream.value())
+                    break
+            else:
+                stream.skip(end)
+                break
+    assert found == [[value] for value in values]
+    assert not stream.peek()
 
 
-@pytest.mark.parametrize("step", [5, 1 << 20])
-def test_lists_are_lifted(step):
-    stream = stream_of(f"[{LIFTED}, {LIFTED}]", step)
-    found = [stream.lifted("coordinates") for _ in stream.elements()]
-    for value, text in found:
-        if text is None:
-            assert value == json.loads(LIFTED)
-        else:
-            assert value == {"id": 1, "coordinates": 0, "name": "x"}
-            assert text == "[[[1, 2], [3, 4]]]"
-    assert step == 5 or all(text is not None for _, text in found)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": [1], "coordinates": [[[1, 2]]]}',
-        '{"coordinates": [[1, 2]]}',
-        '{"coordinates": [[[1, 2]], [[3, 4]]]}',
-        '{"name": "\\"coordinates\\":[[[1]]]"}',
-        '{"coordinates": [[[1, 2]]], "rest": "' + "x" * 5000 + '"}',
-    ],
-)
-def test_what_cannot_be_lifted_is_whole(text):
-    value, lifted = stream_of(text).lifted("coordinates")
-    assert lifted is None or value != json.loads(text)
-    if lifted is None:
-        assert value == json.loads(text)
+def test_no_more_is_looked_at_than_one_value_may_have():
+    stream = stream_of('["' + "x" * 10_000, 100, most_value_chars=1000)
+    stream.take("[")
+    with pytest.raises(AnnotationError, match="longer than 1,000 characters"):
+        any(not stream.grow() for _ in range(100))
+    assert 1000 < len(stream.ahead()[0]) <= 1100

@@ -111,6 +111,19 @@ def labelled(path, array, **attributes):
     return path
 
 
+def test_holes_are_named(tmp_path, one_by_one):
+    array = np.zeros((90, 90), np.uint8)
+    array[10:60, 10:60] = 1
+    array[20:50, 20:50] = 0
+    array[30:40, 30:40] = 2
+    findings = Findings()
+    found = one_by_one(read_labels(labelled(tmp_path / "l", array), findings=findings))
+    areas = {a.name: round(shapely.from_wkb(a.geometry).area) for a in found}
+    assert areas == {"1": 2500, "2": 100}
+    (change,) = findings.report().changed
+    assert (change.reason, change.first) == ("the holes of a label were filled", "label 1")
+
+
 def test_pieces_are_named(tmp_path, one_by_one):
     array = np.zeros((700, 700), np.uint64)
     array[10:40, 10:40] = 2**40

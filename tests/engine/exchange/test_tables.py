@@ -11,6 +11,7 @@ import shapely
 
 from tilescope.domain.scale import PixelSize
 from tilescope.errors import OutputError
+from tilescope.exchange.findings import Findings
 from tilescope.exchange.measurement_table import write_measurements
 
 
@@ -109,7 +110,13 @@ def test_spatialdata_shapes(tmp_path, some, parquet):
 
     path = tmp_path / "s.zarr"
     size = PixelSize(0.5, 0.25)
-    assert parquet.write_spatialdata_shapes(path, [some], image="s", pixel_size=size) == 3
+    findings = Findings()
+    written = parquet.write_spatialdata_shapes(
+        path, [some], image="s", pixel_size=size, findings=findings
+    )
+    assert written == 3
+    (left_out,) = findings.report().left_out
+    assert (left_out.reason, left_out.count) == ("a point or a line", len(some) - 3)
     element = zarr.open_group(path, mode="r")["shapes/objects"]
     assert element.attrs["encoding-type"] == "ngff:shapes"
     outputs = [t["output"]["name"] for t in element.attrs["coordinateTransformations"]]

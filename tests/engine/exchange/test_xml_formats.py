@@ -258,3 +258,19 @@ def test_a_long_tag_is_refused_before_it_is_held(tmp_path):
 def test_a_file_of_another_program_says_so(taken):
     with pytest.raises(AnnotationError, match="not of ASAP"):
         taken(read_asap, IMAGESCOPE)
+
+
+def test_attributes_of_imagescope_are_named(tmp_path, one_by_one):
+    vertices = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in [(0, 0), (9, 0), (9, 9)])
+    attributes = '<Attributes><Attribute Name="grade" Value="{}"/></Attributes>'
+    path = tmp_path / "a.xml"
+    path.write_text(
+        f'<Annotations><Annotation Name="T">{attributes.format("3")}<Regions>'
+        f'<Region Type="0">{attributes.format("")}<Vertices>{vertices}</Vertices></Region>'
+        "</Regions></Annotation></Annotations>"
+    )
+    findings = Findings()
+    (one,) = one_by_one(read_imagescope(path, findings=findings))
+    assert one.class_name == "T"
+    (left_out,) = findings.report().left_out
+    assert (left_out.reason, left_out.first) == ("the attribute 'grade'", "line 1")

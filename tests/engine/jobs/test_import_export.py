@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,11 +15,17 @@ import zarr
 from tests.engine.jobs.conftest import write_png
 
 from tilescope.domain.annotation import Annotation, ObjectClass
-from tilescope.errors import AnnotationError, Cancelled, OutputError, UsageError
+from tilescope.errors import (
+    AnnotationError,
+    Cancelled,
+    OutputError,
+    ProjectBusy,
+    ProjectError,
+    UsageError,
+)
 from tilescope.jobs.export_objects import ExportRequest, export_objects
 from tilescope.jobs.import_objects import ImportRequest, import_objects
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.store.faults import ProjectBusy, ProjectError
 from tilescope.store.project import Project
 
 HOLES = shapely.MultiPolygon([shapely.box(30, 40, 50, 60), shapely.box(60, 25, 70, 35)])
@@ -247,6 +254,46 @@ def test_only_some_classes_are_exported(study: Path, tmp_path: Path) -> None:
     assert write(study, "geojson", out, class_names=("stroma", "")).objects == 3
     with pytest.raises(UsageError, match="no class 'necrosis', only: tumour, stroma"):
         write(study, "geojson", out, class_names=("necrosis",))
+
+
+def test_an_export_can_leave_out_vertices_that_hardly_matter(tmp_path: Path, slide: Path) -> None:
+    circle = shapely.Point(50, 50).buffer(20, quad_segs=64)
+    ring = circle.difference(shapely.Point(50, 50).buffer(8, quad_segs=64))
+    file = tmp_path / "round.geojson"
+    file.write_text(json.dumps([feature(i, g, None) for i, g in enumerate([ring, SHAPES[4]])]))
+    project, out = tmp_path / "p.tilescope", tmp_path / "out.geojson"
+    take(project, file, str(slide))
+    result = write(project, "geojson", out, simplify_px=0.5)
+    assert (result.objects, result.simplify_px, result.simplify_um) == (2, 0.5, None)
+    features = {f["id"]: f for f in json.loads(out.read_text())["features"]}
+    first, second = (shapely.geometry.shape(f["geometry"]) for _, f in sorted(features.items()))
+    assert first.is_valid
+    assert len(first.interiors) == 1
+    assert shapely.get_num_coordinates(first) < shapely.get_num_coordinates(ring) / 5
+    assert shapely.hausdorff_distance(first.boundary, ring.boundary) < 0.52
+    assert second.equals(SHAPES[4])
+    with Project.open(project) as opened:
+        (record,) = opened.slides()
+        opened.change_slide(replace(record, um_per_px=(0.5, 0.25), um_per_px_source="entered"))
+    assert write(project, "geojson", out, simplify_px=2).simplify_um == 1.0
+    assert write(project, "geojson", out).simplify_um is None
+
+
+@pytest.mark.parametrize(
+    ("form", "length", "told"),
+    [
+        ("geojson", -1.0, "from 0 pixels on"),
+        ("geojson", float("nan"), "from 0 pixels on"),
+        ("csv", 1.0, "no outlines to simplify"),
+        ("ome-zarr", 1.0, "no outlines to simplify"),
+    ],
+)
+def test_what_cannot_be_simplified_is_refused(
+    study: Path, tmp_path: Path, form: str, length: float, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        write(study, form, tmp_path / "out", simplify_px=length)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from tests.engine.jobs.conftest import write_png
 
 from tilescope.domain.annotation import Annotation
-from tilescope.errors import SlideError, UsageError
+from tilescope.errors import ProjectBusy, ProjectError, SlideError, UsageError
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
 from tilescope.jobs.intensity import Intensities
 from tilescope.jobs.measure_objects import MeasureRequest, measure_objects
 from tilescope.jobs.project_slides import add_slide
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.store.faults import ProjectBusy, ProjectError
 from tilescope.store.project import Project
 
 HOLED = shapely.Point(1050, 1000).buffer(400).difference(shapely.Point(1000, 1000).buffer(150))

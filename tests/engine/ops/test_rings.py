@@ -1,6 +1,7 @@
 """Rings in ragged arrays."""
 
 import numpy as np
+import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +73,19 @@ def test_wkb_there_and_back(rng):
     assert index.tolist() == [0, 3, 4]
     assert (back == points).all()
     assert (ends == offsets).all()
+
+
+def test_rings_that_do_not_fit_are_refused():
+    points, offsets = ragged([[(0, 0), (4, 0), (4, 4)]])
+    for wrong in (offsets + 1, offsets[::-1], offsets - 1):
+        with pytest.raises(ValueError, match="offsets"):
+            star_shaped(points, wrong)
+    with pytest.raises(ValueError, match="two columns"):
+        star_shaped(points.reshape(-1, 4), offsets)
+
+
+@given(RINGS)
+def test_the_way_back_turns_the_other_way(rings):
+    points, offsets = ragged(rings)
+    back = reversed_where(points, offsets, np.ones(len(rings), bool))
+    assert (star_shaped(back, offsets) == -star_shaped(points, offsets)).all()
