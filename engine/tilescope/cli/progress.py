@@ -97,10 +97,19 @@ def run_step(progress: RunProgress) -> Step:
     """Return what to show of a run."""
     if progress.stage == "tiles":
         tiles = f"tile {progress.tiles_done} of {progress.tiles_total}"
-        detail = f"{tiles}, {progress.objects:,} objects{time_left(progress.seconds_left)}"
+        objects = "" if progress.objects is None else f", {progress.objects:,} objects"
+        detail = f"{tiles}{objects}{_rate(progress.tiles_per_s)}{time_left(progress.seconds_left)}"
     else:
         detail = _WORDS.get(progress.stage, f"writing {progress.stage}")
     return Step(progress.stage, progress.tiles_done, progress.tiles_total, detail)
+
+
+def _rate(tiles_per_s: float | None) -> str:
+    if tiles_per_s is None:
+        return ""
+    if tiles_per_s < 1:
+        return f", {1 / tiles_per_s:.1f} s per tile"
+    return f", {tiles_per_s:.1f} tiles/s"
 
 
 def time_left(seconds: float | None) -> str:

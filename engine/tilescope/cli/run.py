@@ -25,6 +25,7 @@ from tilescope.cli.exits import (
 from tilescope.cli.progress import ProgressLine, run_step
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, TilescopeError, UsageError
+from tilescope.inference.session import PRECISIONS, Precision
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import DEFAULT_FORMATS, FORMATS, RunRequest, result_name
 from tilescope.plugins.registry import InstalledModel, find_model
@@ -40,6 +41,7 @@ class RunOptions:
     memory: str | None = None
     threads: int | None = None
     provider: str = "auto"
+    precision: str = "fp32"
     um_per_px: float | None = None
     overwrite: bool = False
     formats: str | None = None
@@ -81,6 +83,7 @@ def _run_one(request: RunRequest, token: CancellationToken, *, as_json: bool) ->
             failure = {"slide": {"path": str(request.slide)}, "status": "failed"}
             typer.echo(json.dumps({**failure, "errors": [str(exc)]}, ensure_ascii=False))
         return complain(exc)
+    say(f"{request.slide}: ran on {report.provider} in {report.precision}: {report.provider_why}")
     print_report(request, report, as_json=as_json)
     for error in report.errors:
         say(f"{request.slide}: {error}")
@@ -94,7 +97,7 @@ def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> No
         return
     tiles = report.tiles
     typer.echo(
-        f"{request.slide.name}: {report.status}; {report.objects:,} objects in "
+        f"{request.slide.name}: {report.status}; {_found(report)} in "
         f"{tiles.done} of {tiles.total} tiles ({tiles.skipped_background} skipped as background, "
         f"{tiles.failed} failed), {report.seconds.total:.1f} s, "
         f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB of "
@@ -105,10 +108,20 @@ def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> No
             f"  the slide does not settle its scale: objects {report.scale['diameter_px']:.0f} px "
             f"across {report.scale['source']}; --param diameter_px=N or --um-per-px overrides it"
         )
+    for area in report.areas:
+        unit = f"{area['px']:,.0f} px²" if area["um2"] is None else f"{area['um2'] / 1e6:,.4g} mm²"
+        share = f", {area['share']:.1%}" if len(report.areas) > 1 else ""
+        typer.echo(f"  {area['name']}: {unit}{share}")
     for path in report.outputs.values():
         typer.echo(f"  {path}")
     if report.status == "cancelled":
         typer.echo("  run the same command again to continue")
+
+
+def _found(report: RunReport) -> str:
+    if not report.areas:
+        return f"{report.objects:,} objects"
+    return "one class" if len(report.areas) == 1 else f"{len(report.areas)} classes"
 
 
 def _requests(
@@ -130,6 +143,7 @@ def _requests(
             memory_bytes=memory_cap(options.memory),
             threads=options.threads or core_count(),
             provider=options.provider,
+            precision=_precision(options.precision),
             region_l0=_region(options.region),
             um_per_px=options.um_per_px,
             parameters=parameters,
@@ -153,6 +167,13 @@ def core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _precision(text: str) -> Precision:
+    for known in PRECISIONS:
+        if text == known:
+            return known
+    raise UsageError(f"--precision {text!r} is not one of {', '.join(PRECISIONS)}")
 
 
 def _region(text: str | None) -> Rect | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections, ModelRef
 from tilescope.domain.scale import PixelSize
+from tilescope.domain.slide import SlideInfo
 from tilescope.exchange.coco import write_coco
 from tilescope.exchange.geojson import write_geojson
 from tilescope.exchange.labels import write_labels
@@ -22,8 +23,8 @@ from tilescope.exchange.overview import draw_overview, write_png
 from tilescope.exchange.table import write_table
 from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
-from tilescope.io.thumbnail import thumbnail
-from tilescope.jobs.request import OnProgress, RunProgress
+from tilescope.jobs.request import RunProgress
+from tilescope.jobs.whole_picture import overview_picture
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.run_ledger import RunLedger
 
@@ -46,9 +47,8 @@ class ResultFrame:
 
     @property
     def run_id(self) -> UUID:
-        """The same for the same model and slide, so that object ids survive a repetition."""
-        name = f"tilescope:{self.model.sha256}:{self.source.info.path}"
-        return uuid5(NAMESPACE_URL, name)
+        """The same for the same model, slide and region."""
+        return run_id_of(self.model, self.source.info, self.region_l0)
 
     @property
     def image_name(self) -> str:
@@ -78,13 +78,29 @@ class ResultFrame:
         return self.in_level0(found), numbers
 
 
+def run_id_of(model: ModelRef, info: SlideInfo, region_l0: Rect) -> UUID:
+    """Return what ids of objects are made of, so that they survive a repetition of the run.
+
+    Runs of other weights, over other slides or other parts of a slide do not share any.
+    """
+    whole = uuid5(NAMESPACE_URL, f"tilescope:{model.sha256}:{info.path}")
+    if region_l0 == Rect.of_size(info.size):
+        return whole
+    return uuid5(whole, region_text(region_l0))
+
+
+def region_text(region_l0: Rect) -> str:
+    """Return a rectangle as the command line takes it."""
+    return f"{region_l0.x0},{region_l0.y0},{region_l0.width},{region_l0.height}"
+
+
 def write_outputs(
     frame: ResultFrame,
     formats: Sequence[str],
     token: CancellationToken,
-    on_progress: OnProgress,
-) -> dict[str, Path]:
-    """Write the chosen files and return them by format.
+    written: dict[str, Path],
+) -> Iterator[RunProgress]:
+    """Write the chosen files, yielding before each; ``written`` gets them by format.
 
     Raises
     ------
@@ -100,14 +116,12 @@ def write_outputs(
         "ome-zarr": ("labels.ome.zarr", _labels),
         "overview": ("overview.png", _overview),
     }
-    written: dict[str, Path] = {}
     for name in formats:
         token.raise_if_cancelled()
         file, write = writers[name]
-        on_progress(RunProgress(file))
+        yield RunProgress(file)
         write(frame, frame.folder / file)
         written[name] = frame.folder / file
-    return written
 
 
 def _geojson(frame: ResultFrame, path: Path) -> None:
@@ -145,7 +159,5 @@ def _labels(frame: ResultFrame, path: Path) -> None:
 
 
 def _overview(frame: ResultFrame, path: Path) -> None:
-    picture = thumbnail(frame.source, frame.cache, OVERVIEW_PX)
-    longest = max(frame.source.info.size.width, frame.source.info.size.height)
-    factor = max(1.0, longest / OVERVIEW_PX)
+    picture, factor = overview_picture(frame.source, frame.cache, OVERVIEW_PX)
     write_png(path, draw_overview(picture, frame.batches(), factor=factor))

@@ -4,41 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from math import lcm
 from typing import Any
 
 from tilescope.domain.contrast import Contrast
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
 from tilescope.domain.scale import AtObjectSize, PixelSize
-from tilescope.errors import BudgetTooSmall, UsageError
+from tilescope.errors import UsageError
+from tilescope.inference.choice import Choice
 from tilescope.inference.grid import WorkingGrid
-from tilescope.inference.planner import (
-    LAYOUT_VERSION,
-    Block,
-    Margins,
-    Plan,
-    largest_tile_within,
-    plan_blocks,
-    smallest_tile,
-)
-from tilescope.inference.receptive import Halo
-from tilescope.inference.session import OnnxSession
+from tilescope.inference.planner import LAYOUT_VERSION, Block, Plan
+from tilescope.inference.session import Session
 from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
 from tilescope.jobs.footprint import Footprint
+from tilescope.jobs.outputs import region_text
+from tilescope.jobs.planning import Cut, EarlierTile, Network, cut_region
 from tilescope.jobs.report import head_sha256
-from tilescope.jobs.request import DIAMETER_PARAMETER, OnProgress, RunProgress, RunRequest
+from tilescope.jobs.request import (
+    DEFAULT_THRESHOLD,
+    DIAMETER_PARAMETER,
+    THRESHOLD_PARAMETER,
+    RunRequest,
+)
 from tilescope.jobs.scale import Measurer, WorkingScale, fixed_scale, object_scale
-from tilescope.jobs.survey import Survey, survey_slide
+from tilescope.jobs.survey import Survey
 from tilescope.plugins.api import TileAdapter
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
 
 _SPOTS = 8
-#: Tile sides are tried in steps of it, so that a few megabytes more or less of base memory do not
-#: change the plan of the same run on the same machine.
-_TILE_STEP_PX = 128
+#: Tasks whose result is a probability per class.
+_PROBABILITY_TASKS = ("semantic", "classification")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,10 @@ class Opened:
 
     source: SlideSource
     cache: TileCache
-    session: OnnxSession
+    session: Session
     adapter: TileAdapter
-    halo: Halo
+    network: Network
+    choice: Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,26 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The decisions of a run."""
+    """The decisions of a run.
+
+    ``spares_background`` says whether blocks without tissue are left out.
+    """
 
     settings: Settings
     survey: Survey
     scale: WorkingScale
-    plan: Plan
+    cut: Cut
     footprint: Footprint
-    tile_px: int
+    spares_background: bool
+
+    @property
+    def plan(self) -> Plan:
+        """The blocks."""
+        return self.cut.plan
+
+    def is_empty(self, block: Block) -> bool:
+        """Tell whether a block's core holds nothing that is worth a look."""
+        return self.spares_background and not self.survey.holds_something(self.rect_l0(block))
 
     def rect_l0(self, block: Block) -> tuple[float, float, float, float]:
         """Return what a block's core covers, in level-0 pixels."""
@@ -92,19 +102,30 @@ def check_settings(request: RunRequest, source: SlideSource) -> Settings:
     diameter = overrides.pop(DIAMETER_PARAMETER, None)
     if diameter is not None and not (isinstance(spec.sampling, AtObjectSize) and diameter >= 2):
         raise UsageError(f"{DIAMETER_PARAMETER} = {diameter:g} is of no use to {spec.id}")
+    threshold = _threshold(spec, overrides)
     whole = Rect.of_size(info.size)
     region = request.region_l0 or whole
     if not whole.encloses(region):
-        where = f"{region.x0},{region.y0},{region.width},{region.height}"
         raise UsageError(
-            f"{info.path}: region {where} leaves the slide of {whole.width} x {whole.height} pixels"
+            f"{info.path}: region {region_text(region)} leaves the slide of "
+            f"{whole.width} x {whole.height} pixels"
         )
     try:
         given = request.um_per_px
         pixel_size = info.pixel_size if given is None else PixelSize(given, given)
-        return Settings(pixel_size, diameter, spec.resolved(overrides), region)
+        return Settings(pixel_size, diameter, {**spec.resolved(overrides), **threshold}, region)
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
+
+
+def _threshold(spec: ModelSpec, overrides: dict[str, float]) -> dict[str, float]:
+    """Take the threshold of classes out of ``overrides``, unless it is the model's own."""
+    if spec.task not in _PROBABILITY_TASKS or THRESHOLD_PARAMETER in spec.parameters:
+        return {}
+    value = overrides.pop(THRESHOLD_PARAMETER, DEFAULT_THRESHOLD)
+    if not 0 <= value <= 1:
+        raise UsageError(f"parameter {THRESHOLD_PARAMETER} = {value:g} is not in 0..1")
+    return {THRESHOLD_PARAMETER: value}
 
 
 def identity_of(request: RunRequest, settings: Settings, source: SlideSource) -> dict[str, str]:
@@ -113,10 +134,11 @@ def identity_of(request: RunRequest, settings: Settings, source: SlideSource) ->
     return {
         "model": f"{spec.id} {spec.version}",
         "weights sha256": spec.weights.sha256,
+        "precision": request.precision,
         "slide sha256 of the head": head_sha256(request.slide),
         "slide bytes": str(info.size_bytes),
         "slide size": f"{info.size.width}x{info.size.height}",
-        "region": f"{region.x0},{region.y0},{region.width},{region.height}",
+        "region": region_text(region),
         "um per px": _text(None if settings.pixel_size is None else settings.pixel_size.mean_um),
         DIAMETER_PARAMETER: _text(settings.diameter_px),
         "layout of tiles": str(LAYOUT_VERSION),
@@ -132,13 +154,16 @@ def _text(value: float | None) -> str:
 class Remembered:
     """Decisions that a resumed run takes over instead of making them again.
 
-    ``memory_bytes`` is the cap under which ``tile_px`` was planned.
+    ``memory_bytes`` is the cap under which ``tile_px`` was planned, ``is_exact`` whether it was
+    for the exact halo.
     """
 
     scale: WorkingScale
     tile_px: int
+    is_exact: bool
     memory_bytes: int
     contrast: Contrast
+    provider: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return it for the ledger."""
@@ -151,8 +176,13 @@ class Remembered:
         return cls(
             WorkingScale(**values["scale"]),
             values["tile_px"],
+            values["is_exact"],
             values["memory_bytes"],
-            Contrast(contrast["dark_background"], tuple(contrast["low"]), tuple(contrast["high"])),
+            Contrast(
+                contrast["dark_background"],
+                *(tuple(contrast[name]) for name in ("low", "high", "mean", "deviation")),
+            ),
+            values["provider"],
         )
 
 
@@ -160,11 +190,11 @@ def prepare(
     request: RunRequest,
     settings: Settings,
     opened: Opened,
+    survey: Survey,
     earlier: Remembered | None,
     token: CancellationToken,
-    on_progress: OnProgress,
 ) -> Prepared:
-    """Look at the slide, choose the scale and plan the blocks.
+    """Choose the scale and plan the blocks.
 
     Raises
     ------
@@ -172,74 +202,45 @@ def prepare(
         When one tile does not fit under the cap.
     UsageError
         When the model needs a pixel size that nobody knows.
+    GraphMismatch
+        When the model's fixed input size leaves no room for its halo.
     TileReadError
-        When the overview of the slide cannot be read.
+        When the slide cannot be read where its scale is measured.
     """
-    spec = request.model.spec
-    step = lcm(opened.halo.multiple_of, spec.tile.multiple_of)
-    on_progress(RunProgress("survey"))
-    survey = survey_slide(opened.source, opened.cache)
-    on_progress(RunProgress("scale"))
-    scale = earlier.scale if earlier else _scale(settings, spec, survey, opened, step, token)
-    halo_px = opened.halo.pixels if opened.halo.pixels is not None else spec.tile.halo_px
-    margins = Margins(halo_px, spec.tile.decode_margin_px)
+    scale = earlier.scale if earlier else _scale(settings, survey, opened, token)
     info = opened.source.info
     footprint = Footprint(
         memory.rss_bytes() - opened.cache.use.size_bytes,
         opened.cache.use.max_bytes,
-        spec,
+        request.model.spec,
         len(info.bands),
         _value_bytes(info.dtype),
+        opened.choice.bytes_per_px,
     )
-    tile_px = _tile(request, footprint, margins, step, earlier)
-    grid = WorkingGrid.over(info.size, scale.factor, step)
-    plan = plan_blocks(grid, grid.rect_of(settings.region_l0), margins, tile_px)
-    return Prepared(settings, survey, scale, plan, footprint, tile_px)
+    grid = WorkingGrid.over(info.size, scale.factor, opened.network.step)
+    cut = cut_region(
+        opened.network,
+        grid,
+        grid.rect_of(settings.region_l0),
+        footprint,
+        request.memory_bytes,
+        EarlierTile(earlier.tile_px, earlier.memory_bytes, earlier.is_exact) if earlier else None,
+    )
+    # A class map says something of every pixel. Only of a microscope's slide it is known that
+    # nothing is where no tissue is; on a page white is a part of what is there.
+    spares = request.model.spec.task != "semantic" or settings.pixel_size is not None
+    return Prepared(settings, survey, scale, cut, footprint, spares)
 
 
 def _value_bytes(dtype: str) -> int:
     return {"uint8": 1, "uint16": 2}.get(dtype, 4)
 
 
-def _tile(
-    request: RunRequest,
-    footprint: Footprint,
-    margins: Margins,
-    step: int,
-    earlier: Remembered | None,
-) -> int:
-    cap, least = request.memory_bytes, smallest_tile(margins, step)
-    if earlier is not None:
-        # Under the cap it was planned for it fits, although a process's base differs by a
-        # megabyte from one start to the next.
-        needed = footprint.bytes_at(earlier.tile_px)
-        if cap < earlier.memory_bytes and needed > cap:
-            raise BudgetTooSmall(needed, cap)
-        return earlier.tile_px
-    grain = lcm(step, _TILE_STEP_PX)
-    least_px = -(-least // grain) * grain
-    try:
-        return largest_tile_within(
-            cap,
-            footprint.bytes_at,
-            preferred_px=request.model.spec.tile.size.width,
-            least_px=least_px,
-            step=grain,
-        )
-    except BudgetTooSmall:
-        raise BudgetTooSmall(footprint.least_cap(least_px), cap) from None
-
-
 def _scale(
-    settings: Settings,
-    spec: ModelSpec,
-    survey: Survey,
-    opened: Opened,
-    step: int,
-    token: CancellationToken,
+    settings: Settings, survey: Survey, opened: Opened, token: CancellationToken
 ) -> WorkingScale:
-    info = opened.source.info
-    fixed = fixed_scale(spec, info, settings.pixel_size, settings.diameter_px)
+    info, spec = opened.source.info, opened.network.spec
+    fixed = fixed_scale(spec, info, settings.region_l0, settings.pixel_size, settings.diameter_px)
     if fixed is not None or not isinstance(spec.sampling, AtObjectSize):
         assert fixed is not None
         return fixed
@@ -250,7 +251,8 @@ def _scale(
         opened.session,
         opened.adapter,
         settings.parameters,
-        step,
+        opened.network.step,
+        opened.network.fixed,
         token,
         tuple(survey.spots(_SPOTS, settings.region_l0)),
     )

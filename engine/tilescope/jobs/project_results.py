@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid5
 
 import numpy as np
 import shapely
@@ -18,7 +17,7 @@ from tilescope.domain.scale import PixelSize
 from tilescope.errors import UsageError
 from tilescope.exchange.objects import ObjectBatch, object_uuids
 from tilescope.io.source import SlideSource
-from tilescope.jobs.outputs import ResultFrame
+from tilescope.jobs.outputs import ResultFrame, region_text
 from tilescope.jobs.project_files import (
     add_classes,
     check_writable,
@@ -158,7 +157,7 @@ class _Objects:
     ) -> None:
         self._frame = frame
         self._token = token
-        self._run_id = _run_id(frame)
+        self._run_id = frame.run_id
         detail = {
             "version": results.model.version,
             "sha256": results.model.sha256,
@@ -202,18 +201,6 @@ class _Objects:
             )
             for i, shape, numbers in zip(kept, geometry, measured, strict=True)
         ]
-
-
-def region_text(region_l0: Rect) -> str:
-    """Return a rectangle as the command line takes it."""
-    return f"{region_l0.x0},{region_l0.y0},{region_l0.width},{region_l0.height}"
-
-
-def _run_id(frame: ResultFrame) -> UUID:
-    """Return what the ids are made of; runs over parts of a slide do not share any."""
-    if frame.region_l0 == Rect.of_size(frame.source.info.size):
-        return frame.run_id
-    return uuid5(frame.run_id, region_text(frame.region_l0))
 
 
 def _halves(ids: Sequence[str]) -> NDArray[np.int64]:

@@ -40,6 +40,13 @@ class SecondsReport:
 class RunReport:
     """One run over one slide.
 
+    ``areas`` has the area of every class of a class map or of classified tiles, and is empty for
+    objects. ``halo_inexact_because`` names the node of the graph that makes exact tiling
+    impossible, ``blended`` says that neighbouring tiles were blended instead.
+
+    ``provider_why`` says why that provider runs the network and others do not, ``precision`` in
+    what it computes.
+
     ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
     """
 
@@ -56,8 +63,14 @@ class RunReport:
     halo_exact: bool
     tilescope_version: str
     status: Status
+    precision: str = "fp32"
+    provider_why: str = ""
+    task: str = "instances"
+    halo_inexact_because: str | None = None
+    blended: bool = False
     scale: dict[str, Any] = field(default_factory=dict)
     contrast: dict[str, Any] = field(default_factory=dict)
+    areas: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tilescope.domain.geometry import Rect
+from tilescope.inference.session import Precision
 from tilescope.io.address import parse_address
 from tilescope.plugins.registry import InstalledModel
 
@@ -14,6 +15,10 @@ FORMATS = ("geojson", "ome-zarr", "csv", "coco", "overview")
 DEFAULT_FORMATS = ("geojson", "ome-zarr", "csv", "overview")
 #: Parameters that every model with a working object size has, beside its own.
 DIAMETER_PARAMETER = "diameter_px"
+#: Of every model that gives class maps or classifies tiles: the probability from which on a class
+#: counts.
+THRESHOLD_PARAMETER = "threshold"
+DEFAULT_THRESHOLD = 0.5
 
 
 def result_name(slide: Path) -> str:
@@ -44,7 +49,9 @@ class RunRequest:
     threads
         Threads of one inference.
     provider
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, or one of `inference.backends.PROVIDERS`.
+    precision
+        In what the network computes; another than ``fp32`` changes results within a tolerance.
     region_l0
         Part of the slide in level-0 pixels; None is all of it.
     um_per_px
@@ -65,6 +72,7 @@ class RunRequest:
     memory_bytes: int
     threads: int
     provider: str = "auto"
+    precision: Precision = "fp32"
     region_l0: Rect | None = None
     um_per_px: float | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
@@ -89,16 +97,19 @@ class RunProgress:
     tiles_done, tiles_total
         Blocks, those of an earlier, interrupted run included.
     objects
-        Objects found so far.
+        Objects found so far; None when the model gives a map instead.
     seconds_left
         Estimate for the tiles, None before there is one.
+    tiles_per_s
+        Tiles that this process finishes in a second, None before there is one.
     """
 
     stage: str
     tiles_done: int = 0
     tiles_total: int = 0
-    objects: int = 0
+    objects: int | None = 0
     seconds_left: float | None = None
+    tiles_per_s: float | None = None
 
 
 OnProgress = Callable[[RunProgress], None]

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import numpy as np
 
-from tilescope.domain.geometry import Rect
+from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.manifest import ModelSpec
 from tilescope.domain.scale import (
     AtObjectSize,
@@ -20,14 +20,14 @@ from tilescope.domain.scale import (
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
 from tilescope.inference.grid import WorkingGrid
-from tilescope.inference.session import OnnxSession
+from tilescope.inference.session import Session
 from tilescope.inference.sizing import SizeReading, choose_diameter
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working
 from tilescope.io.source import SlideSource
 from tilescope.jobs.survey import Survey, window_around
 from tilescope.ops.contours import outlines, ring_areas
-from tilescope.plugins.api import TileAdapter, TileImage
+from tilescope.plugins.api import Instances, TileAdapter, TileImage
 from tilescope.runtime.cancel import CancellationToken
 
 _WINDOW_PX = 256
@@ -63,6 +63,10 @@ class Measurer:
 
     Attributes
     ----------
+    multiple_of
+        Sides of the windows are multiples of it.
+    fixed
+        The only input size the model takes, None when it takes any.
     spots
         Level-0 centres of the windows.
     """
@@ -70,10 +74,11 @@ class Measurer:
     source: SlideSource
     cache: TileCache
     survey: Survey
-    session: OnnxSession
+    session: Session
     adapter: TileAdapter
     parameters: Mapping[str, float]
     multiple_of: int
+    fixed: Size | None
     token: CancellationToken
     spots: tuple[tuple[float, float], ...]
     plane: int = 0
@@ -84,9 +89,7 @@ class Measurer:
         diameters, scores, covered, seen = [], [], 0.0, 0
         done: set[Rect] = set()
         for x, y in self.spots:
-            rect = window_around(x / factor, y / factor, _WINDOW_PX, grid.size)
-            step = self.multiple_of
-            rect = Rect(rect.x0, rect.y0, *_rounded(rect, step))
+            rect = self._window(x / factor, y / factor, grid)
             if rect in done:
                 continue
             done.add(rect)
@@ -94,8 +97,9 @@ class Measurer:
             tile = TileImage(pixels, self.survey.contrast)
             outputs = self.session.run(self.adapter.encode(tile), self.token)
             found = self.adapter.decode(outputs, self.parameters)
+            assert isinstance(found, Instances)
             traced = outlines(found.labels)
-            areas = ring_areas(traced.rings, traced.offsets)
+            areas = ring_areas(traced.rings, traced.offsets) * rect.area / found.labels.size
             diameters.append(2 * np.sqrt(areas / np.pi))
             scores.append(found.scores[traced.values - 1])
             covered += float(areas.sum())
@@ -107,13 +111,22 @@ class Measurer:
             max(1, seen),
         )
 
-
-def _rounded(rect: Rect, step: int) -> tuple[int, int]:
-    return rect.x0 + -(-rect.width // step) * step, rect.y0 + -(-rect.height // step) * step
+    def _window(self, x: float, y: float, grid: WorkingGrid) -> Rect:
+        step = self.multiple_of
+        if self.fixed is not None:
+            rect = window_around(x, y, max(self.fixed.width, self.fixed.height), grid.size)
+            return Rect(rect.x0, rect.y0, rect.x0 + self.fixed.width, rect.y0 + self.fixed.height)
+        rect = window_around(x, y, _WINDOW_PX, grid.size)
+        width, height = (-(-side // step) * step for side in (rect.width, rect.height))
+        return Rect(rect.x0, rect.y0, rect.x0 + width, rect.y0 + height)
 
 
 def fixed_scale(
-    spec: ModelSpec, info: SlideInfo, pixel_size: PixelSize | None, diameter_px: float | None
+    spec: ModelSpec,
+    info: SlideInfo,
+    region_l0: Rect,
+    pixel_size: PixelSize | None,
+    diameter_px: float | None,
 ) -> WorkingScale | None:
     """Return the scale when nothing has to be measured, else None.
 
@@ -126,7 +139,7 @@ def fixed_scale(
         case Native():
             return WorkingScale(1.0, "native")
         case FitWithin(max_side_px=side):
-            longest = max(info.size.width, info.size.height)
+            longest = max(region_l0.width, region_l0.height)
             return WorkingScale(max(1.0, longest / side), "fit")
         case AtPixelSize(um=um):
             if pixel_size is None:
@@ -138,7 +151,16 @@ def fixed_scale(
         case AtObjectSize() as sampling:
             if diameter_px is not None:
                 return WorkingScale(diameter_px / sampling.diameter_px, "given", diameter_px)
-            return None
+            if spec.task == "instances":
+                return None
+            if pixel_size is None:
+                raise UsageError(
+                    f"{info.path}: {spec.id} needs to know how large a pixel is and the slide does "
+                    "not say; give it with --um-per-px, or the size of the objects with --param "
+                    "diameter_px=N"
+                )
+            diameter = sampling.diameter_um / pixel_size.mean_um
+            return WorkingScale(diameter / sampling.diameter_px, "object-size", diameter)
         case unreachable:
             assert_never(unreachable)
 

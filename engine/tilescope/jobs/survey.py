@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
@@ -11,9 +13,11 @@ from numpy.typing import NDArray
 
 from tilescope.domain.contrast import Contrast
 from tilescope.domain.geometry import Rect, Size
+from tilescope.errors import TileReadError
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working
 from tilescope.io.source import SlideSource
+from tilescope.jobs.whole_picture import whole_picture
 from tilescope.ops.tissue import has_dark_background, intensity_window, tissue_mask
 
 #: Longer side of the picture that the decisions are made on.
@@ -59,6 +63,14 @@ class Survey:
         x1, y1 = (ceil(v / f) for v in rect_l0[2:])
         return bool(self.mask[y0:y1, x0:x1].any())
 
+    def mask_at(self, x_l0: NDArray[np.float64], y_l0: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return ``bool[len(y_l0), len(x_l0)]``: where the points of a lattice lie on tissue."""
+        rows, columns = (
+            np.clip((places / self.mask_factor).astype(np.int64), 0, length - 1)
+            for places, length in zip((y_l0, x_l0), self.mask.shape, strict=True)
+        )
+        return self.mask[np.ix_(rows, columns)]
+
     def spots(self, count: int, within: Rect | None = None) -> list[tuple[float, float]]:
         """Return level-0 centres of up to ``count`` places full of cells, spread over the slide.
 
@@ -100,23 +112,35 @@ def survey_slide(source: SlideSource, cache: TileCache, plane: int = 0) -> Surve
     Raises
     ------
     TileReadError
-        When a tile of the overview cannot be read.
+        When nothing of the slide can be read.
     """
     size = source.info.size
     factor = max(1.0, max(size.width, size.height) / PICTURE_PX)
-    rect = Rect(0, 0, max(1, floor(size.width / factor)), max(1, floor(size.height / factor)))
-    picture = read_working(source, cache, rect, factor, plane=plane)
+    shrunk = Size(max(1, floor(size.width / factor)), max(1, floor(size.height / factor)))
+    whole = whole_picture(source, cache, shrunk, factor, plane)
+    picture = whole.pixels
     scale = full_scale_of(source.info.dtype, picture)
     dark = has_dark_background(picture, scale)
-    rough = intensity_window(_flat(picture), dark_background=dark, full_scale=scale)
-    mask = tissue_mask(picture, rough, scale)
+    rough = intensity_window(whole.readable(), dark_background=dark, full_scale=scale)
+    # What cannot be read may hold something: the run tries, and says what is wrong with it.
+    mask = tissue_mask(picture, rough, scale) | whole.missing
     first = Survey(rough, mask, _interest(picture, rough), factor, size)
+    seen = picture[mask & ~whole.missing]
     if factor == 1.0:
-        return first
-    samples = [_sample(source, cache, x, y, plane) for x, y in first.spots(_SAMPLES)]
-    values = np.concatenate([_flat(picture), *map(_flat, samples)])
+        return replace(first, contrast=_measured(rough, seen))
+    samples = list(_samples(source, cache, first, plane))
+    values = np.concatenate([whole.readable(), *samples])
     contrast = intensity_window(values, dark_background=dark, full_scale=scale)
-    return replace(first, contrast=contrast)
+    return replace(first, contrast=_measured(contrast, np.concatenate([seen, *samples])))
+
+
+def _measured(contrast: Contrast, values: NDArray[Any]) -> Contrast:
+    """Return the contrast with mean and deviation of ``[n, bands]``, none of no values."""
+    finite = values[np.isfinite(values).all(axis=1)]
+    if not len(finite):
+        return contrast
+    mean, deviation = finite.mean(axis=0, dtype=np.float64), finite.std(axis=0, dtype=np.float64)
+    return replace(contrast, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
 
 
 def _interest(picture: NDArray[Any], contrast: Contrast) -> NDArray[np.float32]:
@@ -126,13 +150,16 @@ def _interest(picture: NDArray[Any], contrast: Contrast) -> NDArray[np.float32]:
     return np.asarray(interest, np.float32)
 
 
-def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels.reshape(-1, pixels.shape[2])
-
-
-def _sample(source: SlideSource, cache: TileCache, x: float, y: float, plane: int) -> NDArray[Any]:
-    rect = window_around(x, y, _SAMPLE_PX, source.info.size)
-    return read_working(source, cache, rect, 1.0, plane=plane)
+def _samples(
+    source: SlideSource, cache: TileCache, survey: Survey, plane: int
+) -> Iterator[NDArray[Any]]:
+    """Yield pixels ``[n, bands]`` of places with tissue, at full resolution."""
+    for x, y in survey.spots(_SAMPLES):
+        rect = window_around(x, y, _SAMPLE_PX, source.info.size)
+        # A place that cannot be read is left out; the run will say so.
+        with suppress(TileReadError):
+            pixels = read_working(source, cache, rect, 1.0, plane=plane)
+            yield pixels.reshape(-1, pixels.shape[2])
 
 
 def window_around(x: float, y: float, side: int, bounds: Size) -> Rect:

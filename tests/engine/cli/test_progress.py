@@ -21,10 +21,16 @@ def test_a_new_stage_is_said_at_once_and_the_rest_now_and_then(
         for done in range(4):
             progress(RunProgress("tiles", done, 4, 1000 * done, 3725.0))
         progress(RunProgress("objects.csv"))
+        progress(RunProgress("tiles", 4, 9, None, 9.0, 4.25))
+        progress(RunProgress("areas.csv"))
+        progress(RunProgress("tiles", 5, 9, 7, 9.0, 0.4))
     assert capsys.readouterr().err.splitlines() == [
         "a.tif: looking at the slide",
         "a.tif: tile 0 of 4, 0 objects, 1 h 02 min left",
         "a.tif: writing objects.csv",
+        "a.tif: tile 4 of 9, 4.2 tiles/s, 9 s left",
+        "a.tif: writing areas.csv",
+        "a.tif: tile 5 of 9, 7 objects, 2.5 s per tile, 9 s left",
     ]
 
 

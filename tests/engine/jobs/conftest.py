@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Bench:
     model: InstalledModel
 
     def request(self, slide: Path, out: str = "out", **changes: object) -> RunRequest:
-        values = {"memory_bytes": 2**31, "threads": 1, **changes}
+        values = {"memory_bytes": 2**31, "threads": 1, "provider": "cpu", **changes}
         return RunRequest(self.model, slide, self.folder / out, **values)
 
     def run(self, slide: Path, out: str = "out", **changes: object) -> RunReport:
@@ -40,6 +41,10 @@ class Bench:
     def features(self, slide: Path, out: str = "out") -> list[dict]:
         text = (self.folder / out / slide.stem / "objects.geojson").read_text(encoding="utf-8")
         return json.loads(text)["features"]
+
+    def using(self, make: Callable[[Path], InstalledModel]) -> Bench:
+        """Return the same folder with another model in it."""
+        return Bench(self.folder, make(self.folder))
 
     def with_tiles(self, tile_px: int) -> Bench:
         return Bench(self.folder, toy_model(self.folder, tile_px=tile_px))
@@ -57,3 +62,11 @@ def discs(shape: tuple[int, int], centres: list[tuple[float, float, float]]) -> 
     for x, y, radius in centres:
         picture[(columns - x) ** 2 + (rows - y) ** 2 < radius**2] = 220
     return picture
+
+
+def patches(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Return a grey picture of patches of every brightness, with some noise."""
+    side = 40
+    levels = rng.uniform(0, 230, (height // side + 1, width // side + 1))
+    picture = np.kron(levels, np.ones((side, side)))[:height, :width]
+    return (picture + rng.uniform(0, 25, (height, width))).astype(np.uint8)

@@ -13,14 +13,13 @@ from tests.engine.jobs.conftest import Bench, discs, write_png
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
-from tilescope.errors import TilescopeError, UsageError
+from tilescope.errors import ProjectBusy, ProjectDamaged, TilescopeError, UsageError
 from tilescope.jobs.export_objects import ExportRequest, export_objects
 from tilescope.jobs.import_objects import ImportRequest, import_objects
 from tilescope.jobs.project_results import valid_shapes
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.run_model import run_model
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.store.faults import ProjectBusy, ProjectDamaged
 from tilescope.store.project import Project
 
 CENTRES = [(x, y, 9) for x in range(30, 390, 40) for y in range(30, 270, 40)]
@@ -246,3 +245,15 @@ def test_a_cancel_while_the_project_is_filled_leaves_the_earlier_objects(
     assert content(study) == before
     assert bench.run(slide, project=study).status == "complete"
     assert content(study).keys() == before.keys()
+
+
+def test_objects_have_the_same_ids_in_the_files_and_in_the_project(
+    bench: Bench, slide: Path, study: Path
+) -> None:
+    parts = {"left": Rect(0, 0, 210, 300), "right": Rect(210, 0, 420, 300)}
+    ids = {}
+    for out, region in parts.items():
+        bench.run(slide, out, project=study, region_l0=region)
+        ids[out] = {feature["id"] for feature in bench.features(slide, out)}
+    assert not ids["left"] & ids["right"]
+    assert ids["left"] | ids["right"] == set(content(study))

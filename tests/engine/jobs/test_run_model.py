@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +13,8 @@ import pytest
 import tifffile
 import zarr
 from tests.engine.jobs.conftest import Bench, discs, write_png
+from tests.engine.jobs.killing import files_of, killed_run
+from tests.engine.jobs.task_models import instances
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.scale import AtObjectSize, AtPixelSize
@@ -127,51 +125,16 @@ def test_cancelling_before_the_first_tile_writes_nothing(bench: Bench, slide: Pa
     assert not (bench.folder / "out").exists()
 
 
-KILLED_RUN = """
-import sys
-from pathlib import Path
-from tilescope.jobs.request import RunRequest
-from tilescope.jobs.run_model import run_model
-from tilescope.runtime.cancel import CancellationToken
-from tilescope.testing.toy import toy_model
-folder = Path(sys.argv[1])
-model = toy_model(folder, tile_px=128)
-request = RunRequest(model, folder / "slide.png", folder / "killed", 2**31, 1)
-print("ready", flush=True)
-report = run_model(request, CancellationToken(), lambda p: print(p.stage, p.tiles_done, flush=True))
-print(report.status, flush=True)
-"""
-
-
-def test_killed_at_random_moments_it_ends_in_the_same_objects(bench: Bench, slide: Path) -> None:
-    rng = random.Random(7)
-    outcomes = []
-    for _ in range(60):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED_RUN, str(bench.folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        lines_before_death = rng.randrange(2, 14)
-        last = ""
-        for count, line in enumerate(process.stdout):
-            last = line.strip()
-            if count >= lines_before_death and last != "complete":
-                time.sleep(rng.random() * 0.01)
-                process.send_signal(signal.SIGKILL)
-                break
-        process.stdout.close()
-        process.wait()
-        outcomes.append(last)
-        if last == "complete":
-            break
-    assert outcomes[-1] == "complete"
-    assert len(outcomes) > 5
-    bench.with_tiles(128).run(slide, "fresh")
-    for name in ("objects.geojson", "objects.csv"):
-        killed = (bench.folder / "killed/slide" / name).read_bytes()
-        assert killed == (bench.folder / "fresh/slide" / name).read_bytes()
+def test_killed_thirty_times_it_ends_in_the_same_bytes(bench: Bench) -> None:
+    centres = [(x, y, 6.0) for x in range(15, 660, 25) for y in range(15, 660, 25)]
+    slide = write_png(bench.folder / "slide.png", discs((660, 660), centres))
+    stages = killed_run(bench.folder, slide, "tests.engine.jobs.task_models:instances", kills=30)
+    assert stages.count(".") >= 30
+    assert "w" in stages
+    bench.using(instances).run(slide, "fresh")
+    folder = bench.folder / "killed/slide"
+    assert files_of(folder) == files_of(bench.folder / "fresh/slide")
+    assert (folder / "objects.csv").stat().st_size > 1000
 
 
 def test_a_blank_slide_is_all_background(bench: Bench) -> None:

@@ -1,0 +1,235 @@
+"""Maps as Zarr pyramids: filled block by block, each level from the one below, depth first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tilescope.domain.geometry import Rect, Size
+from tilescope.domain.scale import PixelSize
+from tilescope.exchange.labels import BLOCK, level_sizes
+from tilescope.exchange.staging import output_errors
+
+Block = NDArray[Any]
+#: Gives the values of a rectangle of the map, None where all are zero.
+ReadMap = Callable[[Rect], Block | None]
+#: Gives a block of half the size, rounded up.
+Halve = Callable[[Block], Block]
+
+_VERSION = "0.4"
+_CLEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class MapPlace:
+    """Where a map lies on its slide.
+
+    Attributes
+    ----------
+    size
+        Pixels of the map.
+    factor
+        Level-0 pixels per pixel of the map, along x and along y.
+    origin_l0
+        Level-0 position of the map's top left corner, x then y.
+    pixel_size
+        Of the slide; without one, metadata are in level-0 pixels without a unit.
+    """
+
+    size: Size
+    factor: tuple[float, float]
+    origin_l0: tuple[float, float]
+    pixel_size: PixelSize | None
+
+    def transformations(self, scale: int, centred_on: int) -> list[dict[str, Any]]:
+        """Return scale and translation of a level, y before x.
+
+        Coordinates are those of pixel centres, as everywhere in OME-Zarr: 0 is the centre of the
+        first pixel of the slide.
+
+        Parameters
+        ----------
+        scale
+            Pixels of the map per pixel of the level.
+        centred_on
+            Pixels of the map over which the first pixel of the level is centred.
+        """
+        sizes = self._unit_sizes()
+        steps = [um * factor * scale for um, factor in zip(sizes, self.factor, strict=True)]
+        places = [
+            um * (begin + (factor * centred_on - 1) / 2)
+            for um, factor, begin in zip(sizes, self.factor, self.origin_l0, strict=True)
+        ]
+        return [
+            {"type": "scale", "scale": steps[::-1]},
+            {"type": "translation", "translation": places[::-1]},
+        ]
+
+    def _unit_sizes(self) -> tuple[float, float]:
+        size = self.pixel_size
+        return (1.0, 1.0) if size is None else (size.um_x, size.um_y)
+
+    def axes(self, names: str) -> list[dict[str, str]]:
+        """Return the axes, ``c`` being the channels."""
+        unit = {} if self.pixel_size is None else {"unit": "micrometer"}
+        return [
+            {"name": name, "type": "channel"}
+            if name == "c"
+            else {"name": name, "type": "space", **unit}
+            for name in names
+        ]
+
+
+def multiscale(
+    name: str, kind: str, place: MapPlace, axes: str, centres: list[int]
+) -> dict[str, Any]:
+    """Return the metadata of a pyramid whose levels halve.
+
+    Parameters
+    ----------
+    kind
+        How the levels were made, as ``nearest``.
+    axes
+        Names of the axes, ``yx`` or ``cyx``.
+    centres
+        Of every level, the pixels of the map that its first pixel is centred over.
+    """
+    datasets = []
+    for level, centred_on in enumerate(centres):
+        scale, translation = place.transformations(2**level, centred_on)
+        if "c" in axes:
+            scale = {**scale, "scale": [1.0, *scale["scale"]]}
+            translation = {**translation, "translation": [0.0, *translation["translation"]]}
+        datasets.append({"path": str(level), "coordinateTransformations": [scale, translation]})
+    return {
+        "version": _VERSION,
+        "name": name,
+        "type": kind,
+        "axes": place.axes(axes),
+        "datasets": datasets,
+    }
+
+
+def write_levels(
+    folder: Path, path: Path, read: ReadMap, halve: Halve, *, size: Size, dtype: str, axes: str
+) -> int:
+    """Write the levels of a pyramid into a group and return how many there are.
+
+    Memory is bounded by one block of each level; blocks of zeros are not stored.
+
+    Parameters
+    ----------
+    folder
+        Of the group under construction.
+    path
+        What it will be, for messages.
+    read
+        Called once for every block of 1024 x 1024 pixels of the map.
+
+    Raises
+    ------
+    OutputError
+        When the folder cannot be written.
+    """
+    sizes = level_sizes(size)
+    with output_errors(path):
+        _create(folder, sizes, dtype, axes)
+    _Levels(folder, path, read, halve, sizes, axes).write()
+    return len(sizes)
+
+
+class _Levels:
+    """Fills the levels, each block from the four below it."""
+
+    def __init__(
+        self, folder: Path, path: Path, read: ReadMap, halve: Halve, sizes: list[Size], axes: str
+    ) -> None:
+        self._folder = folder
+        self._path = path
+        self._read = read
+        self._halve = halve
+        self._sizes = sizes
+        self._channel = "0/" if "c" in axes else ""
+
+    def write(self) -> None:
+        """Write every level."""
+        # The smallest level fits into one block.
+        self._block(len(self._sizes) - 1, 0, 0)
+
+    def _block(self, level: int, row: int, column: int) -> Block | None:
+        """Write a block and all below it, and return it; None when nothing is in it."""
+        size = self._sizes[level]
+        y, x = row * BLOCK, column * BLOCK
+        if y >= size.height or x >= size.width:
+            return None
+        shape = (min(BLOCK, size.height - y), min(BLOCK, size.width - x))
+        if level == 0:
+            block = self._read(Rect(x, y, x + shape[1], y + shape[0]))
+        else:
+            block = self._halved(level, row, column, shape)
+        if block is None or not block.any():
+            return None
+        self._store(level, row, column, block)
+        return block
+
+    def _halved(self, level: int, row: int, column: int, shape: tuple[int, int]) -> Block | None:
+        block: Block | None = None
+        for dy in (0, 1):
+            for dx in (0, 1):
+                below = self._block(level - 1, 2 * row + dy, 2 * column + dx)
+                if below is None:
+                    continue
+                if block is None:
+                    block = np.zeros(shape, below.dtype)
+                part = self._halve(below)
+                y, x = dy * BLOCK // 2, dx * BLOCK // 2
+                block[y : y + part.shape[0], x : x + part.shape[1]] = part
+        return block
+
+    def _store(self, level: int, row: int, column: int, block: Block) -> None:
+        """Write one block; those at the right and lower edge are stored in full size too."""
+        import imagecodecs
+
+        if block.shape != (BLOCK, BLOCK):
+            whole = np.zeros((BLOCK, BLOCK), block.dtype)
+            whole[: block.shape[0], : block.shape[1]] = block
+            block = whole
+        little = block.astype(block.dtype.newbyteorder("<"))
+        data = imagecodecs.blosc_encode(
+            little.tobytes(),
+            compressor="zstd",
+            level=_CLEVEL,
+            shuffle=1,
+            typesize=block.dtype.itemsize,
+            numthreads=1,
+        )
+        folder = self._folder / str(level) / f"{self._channel}{row}"
+        with output_errors(self._path):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / str(column)).write_bytes(data)
+
+
+def _create(folder: Path, sizes: list[Size], dtype: str, axes: str) -> None:
+    """Make the group and its arrays without blocks."""
+    import numcodecs
+    import zarr
+
+    # Blosc, because readers of Zarr version 2 outside Python know little else.
+    codec: Any = numcodecs.Blosc("zstd", clevel=_CLEVEL, shuffle=numcodecs.Blosc.SHUFFLE)
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    channel = (1,) if "c" in axes else ()
+    for level, size in enumerate(sizes):
+        group.create_array(
+            str(level),
+            shape=(*channel, size.height, size.width),
+            chunks=(*channel, BLOCK, BLOCK),
+            dtype=dtype,
+            compressors=codec,
+            fill_value=0,
+            chunk_key_encoding={"name": "v2", "separator": "/"},
+        )
