@@ -108,6 +108,10 @@ class Report:
         more = self._details.get(key, {})
         print(f"{key:32} {self._values[key]}  {more}", file=sys.stderr, flush=True)
 
+    def value(self, key: str, value: object) -> None:
+        """Keep anything that JSON holds under ``key``."""
+        self._values[key] = value
+
     def input(self, name: str, **details: Any) -> None:
         """Say what was read."""
         self._inputs[name] = details

@@ -17,7 +17,16 @@ from pathlib import Path
 from report import Report, Settings
 
 #: Module of every benchmark; it has ``run(settings, report)``.
-BENCHMARKS = {"compose": "composition", "store": "store", "tiles": "tiles", "zarr": "zarr_tiles"}
+BENCHMARKS = {
+    "click": "clicks",
+    "compose": "composition",
+    "engine": "engine",
+    "memory": "memory_cells",
+    "store": "store",
+    "tiles": "tiles",
+    "viewer": "viewer",
+    "zarr": "zarr_tiles",
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,13 +11,15 @@ import typer
 
 from tilescope import __version__
 from tilescope.cli.run import core_count, memory_cap
-from tilescope.inference.onnx_runtime import load_runtime
+from tilescope.errors import UsageError
+from tilescope.inference.backends import provider_states
+from tilescope.inference.openvino_session import computes_bf16, load_openvino
 from tilescope.plugins.registry import discover
 from tilescope.runtime.memory import machine_memory_bytes
 
 _LIBRARIES = (
     "numpy", "zarr", "numcodecs", "imagecodecs", "tifffile", "openslide-python", "openslide-bin",
-    "onnx", "onnxruntime", "shapely",
+    "onnx", "onnxruntime", "openvino", "shapely",
 )  # fmt: skip
 
 
@@ -68,10 +70,29 @@ def _openslide() -> str:
 
 
 def _providers() -> dict[str, str]:
-    available = load_runtime().get_available_providers()
-    states = {"cpu": "used by default" if "CPUExecutionProvider" in available else "missing"}
-    if "CUDAExecutionProvider" in available:
-        states["cuda"] = "available, used with --provider cuda"
-    else:
-        states["cuda"] = "not used: this onnxruntime has no CUDA; install onnxruntime-gpu"
-    return states
+    """Return what runs models here, and why another provider does not."""
+    told = {}
+    for provider, state in provider_states().items():
+        problem = "" if state.is_usable else state.reason
+        if not problem and provider == "openvino":
+            problem = _openvino_problem()
+        told[provider] = f"not used: {problem}" if problem else f"usable, {state.reason}"
+    told["auto"] = "takes what is fastest for a model and fits under the memory cap, see run.json"
+    told["bf16"] = _bf16(told["openvino"])
+    return told
+
+
+def _openvino_problem() -> str:
+    try:
+        load_openvino()
+    except UsageError as exc:
+        return str(exc)
+    return ""
+
+
+def _bf16(openvino: str) -> str:
+    if not openvino.startswith("usable"):
+        return "not used: needs openvino"
+    if not computes_bf16():
+        return "not used: this processor computes no bfloat16"
+    return "usable with openvino, --precision bf16"

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from tilescope.cli.click import PromptCommand, click
 from tilescope.cli.exits import exit_codes
+from tilescope.cli.project import project_app
 
 app = typer.Typer(
     name="tilescope",
@@ -23,6 +25,7 @@ models_app = typer.Typer(
     help="Installed models.", rich_markup_mode=None, invoke_without_command=True
 )
 app.add_typer(models_app, name="models")
+app.add_typer(project_app, name="project")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Slide = Annotated[Path, typer.Argument(help="A slide file or an OME-Zarr folder.")]
@@ -69,6 +72,19 @@ def demo(
 
 
 @app.command()
+def view(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Slides, OME-Zarr folders, a project.")
+    ] = None,
+) -> None:
+    """Open the window."""
+    from tilescope.cli.view import show_window
+
+    with exit_codes():
+        raise typer.Exit(show_window(files or []))
+
+
+@app.command()
 def info(
     slide: Slide,
     um_per_px: Annotated[
@@ -90,12 +106,15 @@ def thumbnail(
     slide: Slide,
     out: Annotated[Path, typer.Argument(help="The PNG to write.")],
     max_side: Annotated[int, typer.Option(min=16, max=16384, help="Longer side, pixels.")] = 1024,
+    picture: Annotated[
+        str | None, typer.Option(help="The label, macro or other picture of that name instead.")
+    ] = None,
 ) -> None:
     """Write a small picture of a slide."""
     from tilescope.cli.slides import save_thumbnail
 
     with exit_codes():
-        save_thumbnail(slide, out, max_side)
+        save_thumbnail(slide, out, max_side, picture)
 
 
 @app.command()
@@ -144,7 +163,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     ] = None,
     memory: Memory = None,
     threads: Threads = None,
-    provider: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    provider: Annotated[
+        str, typer.Option(help="auto, cpu, cpu-lean, openvino, cuda, directml or coreml.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="fp32, or int8 or bf16 once 'models quantize' accepted it.")
+    ] = "fp32",
     um_per_px: Annotated[
         float | None, typer.Option(help="Pixel size to use instead of the slide's.")
     ] = None,
@@ -171,6 +195,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
             memory=memory,
             threads=threads,
             provider=provider,
+            precision=precision,
             um_per_px=um_per_px,
             overwrite=not resume,
             formats=formats,
@@ -222,6 +247,14 @@ def export(
         list[str] | None,
         typer.Option("--class", help="Only objects of this class; several are possible."),
     ] = None,
+    simplify: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PX",
+            help="Leave out vertices that lie no farther than this from the outline without them, "
+            "in level-0 pixels; outlines stay valid. Default: all vertices are written.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the objects of a project into a file that other programs open."""
@@ -229,7 +262,7 @@ def export(
     from tilescope.jobs.export_objects import ExportRequest
 
     with exit_codes():
-        request = ExportRequest(project, form, out, slide, tuple(class_names or ()))
+        request = ExportRequest(project, form, out, slide, tuple(class_names or ()), simplify)
         export_file(request, as_json=as_json)
 
 
@@ -282,13 +315,92 @@ def models_show(model: str, as_json: Json = False) -> None:
         print_model(model, as_json=as_json)
 
 
+@models_app.command("add")
+def models_add(  # noqa: PLR0913, PLR0917 - one parameter per documented option
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="An ONNX file, or a folder or zip of the BioImage Model Zoo or WSInfer."
+        ),
+    ],
+    model_id: Annotated[
+        str | None, typer.Option("--id", help="Id to store it under. Default: from its name.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="semantic, classification or detect. Default: found out.")
+    ] = None,
+    classes: Annotated[str | None, typer.Option(help="Names of the classes: a,b,c.")] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option(min=0.01, max=100, help="Pixel size it was trained on.")
+    ] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help="0-1, 0-255, imagenet, zero-mean, percentile or none.")
+    ] = None,
+    colour: Annotated[str | None, typer.Option(help="rgb, bgr, grey or bands.")] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=16, max=8192, help="Side of a tile, pixels.")
+    ] = None,
+    halo: Annotated[
+        int | None,
+        typer.Option(min=0, max=4096, help="Context on each side, where it cannot be computed."),
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(help="yolo-objectness, yolo-classes, final-boxes or box-lists."),
+    ] = None,
+    first_label: Annotated[
+        int | None, typer.Option(min=0, max=1, help="Number of the first class in the outputs.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What trying it out may take, e.g. 4GiB. Default: half.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a model of your own; it is looked at and tried out first."""
+    from tilescope.cli.models import add_model
+    from tilescope.jobs.add_model import AddOptions
+
+    with exit_codes():
+        names = None if classes is None else tuple(name.strip() for name in classes.split(","))
+        options = AddOptions(
+            id=model_id,
+            task=task,
+            classes=names,
+            um_per_px=um_per_px,
+            normalise=normalise,
+            colour=colour,
+            tile_px=tile,
+            halo_px=halo,
+            boxes=boxes,
+            first_label=first_label,
+            licence=licence,
+        )
+        add_model(source, options, memory, as_json=as_json)
+
+
+@models_app.command("remove")
+def models_remove(model: str, as_json: Json = False) -> None:
+    """Delete a model that you added."""
+    from tilescope.cli.models import remove_model
+
+    with exit_codes():
+        remove_model(model, as_json=as_json)
+
+
 @models_app.command("test")
-def models_test(model: str, as_json: Json = False) -> None:
-    """Check that the weights reproduce the output recorded when they were exported."""
+def models_test(
+    model: str,
+    memory: Annotated[
+        str | None, typer.Option(help="What trying it out may take, e.g. 4GiB. Default: half.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a model: its recorded output, and how it takes tiles of every kind."""
     from tilescope.cli.models import test_model
 
     with exit_codes():
-        test_model(model, as_json=as_json)
+        test_model(model, memory, as_json=as_json)
 
 
 @models_app.command("probe")
@@ -298,6 +410,34 @@ def models_probe(model: str, threads: Threads = None, as_json: Json = False) -> 
 
     with exit_codes():
         probe_model(model, threads=threads, as_json=as_json)
+
+
+@models_app.command("quantize")
+def models_quantize(
+    model: str,
+    slides: Annotated[
+        list[Path] | None,
+        typer.Option("--slides", help="Slides like those it will see. Default: the samples."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="int8 or bf16.")] = "int8",
+    tolerance: Annotated[
+        float | None, typer.Option(help="Share of results that may differ. Default: 0.02.")
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Make a quicker variant of a model, kept only if its results stay the same."""
+    from tilescope.cli.quantize import quantize
+
+    with exit_codes():
+        quantize(
+            model,
+            slides or [],
+            precision=precision,
+            tolerance=tolerance,
+            threads=threads,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -316,6 +456,9 @@ def doctor(as_json: Json = False) -> None:
 
     with exit_codes():
         print_doctor(as_json=as_json)
+
+
+app.command("click", cls=PromptCommand)(click)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, InferenceFailed, TilescopeError
 from tilescope.inference.planner import Block
-from tilescope.inference.session import OnnxSession
+from tilescope.inference.session import Session
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.runtime.channels import BoundedChannel
 from tilescope.runtime.ledger import MemoryLedger
+from tilescope.runtime.watchdog import MemoryWatch
 
 Arrays = Mapping[str, NDArray[np.float32]]
 T = TypeVar("T")
@@ -78,21 +79,43 @@ class _Flight:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a block waits until there is memory for it: planned, and really."""
+
+    ledger: MemoryLedger
+    watch: MemoryWatch | None
+
+    def pass_in(self, size_bytes: int, token: CancellationToken) -> None:
+        self.ledger.reserve(size_bytes, token)
+        if self.watch is not None:
+            ledger = self.ledger
+            self.watch.await_room(size_bytes, lambda: ledger.reserved_bytes, token)
+
+
 def run_blocks(
     blocks: Sequence[Block],
     stages: Stages[T],
-    session: OnnxSession,
+    session: Session,
     ledger: MemoryLedger,
     token: CancellationToken,
     seconds: StageSeconds,
-) -> Iterator[BlockResult[T]]:
+    watch: MemoryWatch | None = None,
+) -> Generator[BlockResult[T], None, None]:
     """Yield one result per block, in order.
 
     A block that cannot be read, inferred or decoded is yielded with its error and the rest goes
     on. Errors outside the Tilescope tree stop the run.
 
+    Parameters
+    ----------
+    watch
+        Makes reading wait while resident memory is near the cap, whatever the plan said.
+
     Raises
     ------
+    BudgetTooSmall
+        When memory stays near the cap although nothing is under way.
     Cancelled
         When the token is set.
     """
@@ -100,8 +123,9 @@ def run_blocks(
     forget = token.on_cancel(lambda: local.cancel())  # noqa: PLW0108 - drops the cause argument
     read_done: BoundedChannel[_Flight] = BoundedChannel(1, local)
     infer_done: BoundedChannel[_Flight] = BoundedChannel(1, local)
+    entry = _Entry(ledger, watch)
     threads = [
-        _thread("read", local, lambda: _reader(blocks, stages, ledger, read_done, local, seconds)),
+        _thread("read", local, lambda: _reader(blocks, stages, entry, read_done, local, seconds)),
         _thread("infer", local, lambda: _infer(read_done, infer_done, session, local, seconds)),
     ]
     try:
@@ -138,13 +162,13 @@ def _thread(name: str, token: CancellationToken, work: Callable[[], None]) -> th
 def _reader(
     blocks: Sequence[Block],
     stages: Stages[Any],
-    ledger: MemoryLedger,
+    entry: _Entry,
     out: BoundedChannel[_Flight],
     token: CancellationToken,
     seconds: StageSeconds,
 ) -> None:
     for block in blocks:
-        ledger.reserve(stages.bytes_of(block), token)
+        entry.pass_in(stages.bytes_of(block), token)
         flight = _Flight(block)
         started = time.perf_counter()
         try:
@@ -160,7 +184,7 @@ def _reader(
 def _infer(
     inputs: BoundedChannel[_Flight],
     out: BoundedChannel[_Flight],
-    session: OnnxSession,
+    session: Session,
     token: CancellationToken,
     seconds: StageSeconds,
 ) -> None:

@@ -15,7 +15,7 @@ it would fall in one run over everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tilescope.domain.geometry import Rect
@@ -24,6 +24,11 @@ from tilescope.inference.grid import WorkingGrid
 
 LAYOUT_VERSION = 3
 """Of the rules for blocks and for what they cut; runs begun under another cannot be continued."""
+
+#: What a tile costs beside its pixels, in pixels: calls, a transaction, outlines at its seams.
+_PX_PER_TILE = 1 << 13
+#: Sides that cost at most this much more than the best are as good.
+_NEAR_BEST = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +107,15 @@ def plan_blocks(grid: WorkingGrid, region: Rect, margins: Margins, tile_px: int)
     return Plan(grid, region, margins, columns, tuple(blocks))
 
 
-def _core_side(length: int, margins: Margins, tile_px: int, step: int) -> int:
+def _room(margins: Margins, tile_px: int, step: int) -> int:
+    """Return the side of the core in a tile, not positive when there is none."""
     # Aligning the outer rectangle outwards may add up to one step on each side.
     room = tile_px - 2 * margins.total_px - 2 * step
-    room -= room % step
+    return room - room % step
+
+
+def _core_side(length: int, margins: Margins, tile_px: int, step: int) -> int:
+    room = _room(margins, tile_px, step)
     if room <= 0:
         msg = f"a tile of {tile_px} px has no room for a margin of {margins.total_px} px"
         raise ValueError(msg)
@@ -135,29 +145,40 @@ def smallest_tile(margins: Margins, step: int) -> int:
     return -(-2 * margins.total_px // step) * step + 3 * step
 
 
-def largest_tile_within(
+def quickest_tile_within(
     cap_bytes: int,
     needed_bytes: Callable[[int], int],
+    margins: Margins,
     *,
-    preferred_px: int,
-    least_px: int,
+    sides_px: Sequence[int],
     step: int,
 ) -> int:
-    """Return the largest tile side up to ``preferred_px`` whose run fits in ``cap_bytes``.
+    """Return the tile side with which a run is over soonest, among those that fit in ``cap_bytes``.
+
+    A network takes about as long for a pixel in a large tile as in a small one, but of a small one
+    more is halo, and every tile costs something of its own. Of sides that come within a few percent
+    of the quickest the smallest is taken: it leaves memory to others and a cancel waits less.
 
     Parameters
     ----------
     needed_bytes
         Peak resident memory of the whole process for a tile side.
+    sides_px
+        What to choose from.
+    step
+        Blocks begin at multiples of it.
 
     Raises
     ------
     BudgetTooSmall
-        When not even ``least_px`` fits; it carries the least cap that would do.
+        When not even the smallest fits; it carries the least cap that would do.
     """
-    side = max(preferred_px, least_px) // step * step
-    while side >= least_px:
-        if needed_bytes(side) <= cap_bytes:
-            return side
-        side -= step
-    raise BudgetTooSmall(needed_bytes(least_px), cap_bytes)
+    costs = {
+        side: (side**2 + _PX_PER_TILE) / room**2
+        for side in sorted(sides_px)
+        if (room := _room(margins, side, step)) > 0 and needed_bytes(side) <= cap_bytes
+    }
+    if not costs:
+        raise BudgetTooSmall(needed_bytes(min(sides_px)), cap_bytes)
+    best = min(costs.values())
+    return next(side for side, cost in costs.items() if cost <= _NEAR_BEST * best)

@@ -1,9 +1,10 @@
-"""One ONNX Runtime session that keeps to its memory and can be stopped in the middle of a run."""
+"""A graph ready to run: what every backend offers, and ONNX Runtime's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,62 +18,46 @@ from tilescope.runtime.closing import Closing
 if TYPE_CHECKING:
     from onnxruntime import RunOptions
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-PROVIDER_CHOICES = ("auto", *_PROVIDERS)
+Arrays = Mapping[str, NDArray[np.float32]]
+Precision = Literal["fp32", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
+
+#: What ONNX Runtime calls its providers.
+EXECUTION_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cpu-lean": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
 
 
-class OnnxSession(Closing):
+class Session(Protocol):
     """A graph ready to run; not shared between threads.
 
-    The arena and the memory pattern of ONNX Runtime stay off: with them the peak of a run is
-    nearly twice as high and is never given back, and no cap on the process could be kept.
-
-    Parameters
+    Attributes
     ----------
-    weights
-        The bytes of the ONNX file, already checked against the manifest.
-    threads
-        Threads of one inference.
     provider
-        ``auto`` (the processor, in this version), ``cpu`` or ``cuda``; a provider that was asked
-        for by name and is not there is an error, never a silent fallback.
-
-    Raises
-    ------
-    UsageError
-        When the provider is not available.
-    GraphMismatch
-        When ONNX Runtime does not accept the graph.
+        Which backend and device runs it, one of `backends.PROVIDERS`.
+    precision
+        In what it computes.
+    keeps_memory
+        Whether memory of one inference stays with it for the next.
     """
 
-    def __init__(self, weights: bytes, *, threads: int, provider: str = "auto") -> None:
-        ort = load_runtime()
-        name = _provider(provider, ort.get_available_providers())
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        options.log_severity_level = 4
-        # Spinning threads take the core that decodes and reads.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session: Any = ort.InferenceSession(weights, options, providers=[name])
-        except Exception as exc:  # the runtime's own exceptions have no common base
-            raise GraphMismatch(f"ONNX Runtime refuses the graph: {exc}") from exc
-        self.provider = self._session.get_providers()[0]
-        if self.provider != name:
-            raise UsageError(f"{name} was asked for and ONNX Runtime uses {self.provider}")
+    provider: str
+    precision: Precision
+    keeps_memory: bool
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
-        return tuple(item.name for item in self._session.get_inputs())
+        ...
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the graph's outputs."""
-        return tuple(item.name for item in self._session.get_outputs())
+        ...
 
     def check(self, spec: ModelSpec) -> None:
         """Compare the graph's tensors with the manifest.
@@ -82,17 +67,127 @@ class OnnxSession(Closing):
         GraphMismatch
             Naming both.
         """
-        for kind, declared, actual in (
-            ("inputs", spec.inputs, self.input_names),
-            ("outputs", spec.outputs, self.output_names),
-        ):
-            names = tuple(tensor.name for tensor in declared)
-            if set(names) != set(actual):
-                raise GraphMismatch(f"{spec.id}: {kind} are {actual}, the manifest says {names}")
+        ...
 
-    def run(
-        self, inputs: Mapping[str, NDArray[np.float32]], token: CancellationToken
-    ) -> dict[str, NDArray[np.float32]]:
+    def run(self, inputs: Arrays, token: CancellationToken) -> dict[str, NDArray[np.float32]]:
+        """Return every output of the graph by name, in memory of their own.
+
+        Raises
+        ------
+        Cancelled
+            When the token is set before or while the graph runs.
+        InferenceFailed
+            When the runtime refuses the inputs or runs out of memory.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back the weights and the threads."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the session."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """Close it."""
+        ...
+
+
+class OnnxSession(Closing):
+    """A graph in ONNX Runtime that can be stopped in the middle of a run.
+
+    ``cpu`` keeps the memory of its tensors from one tile to the next. ``cpu-lean`` gives it back at
+    once and takes about half as much at its peak, but the system has to clear every page anew,
+    which can double the time. The memory pattern stays off in both: it takes yet more.
+
+    Parameters
+    ----------
+    weights
+        The bytes of the ONNX file, already checked against the manifest.
+    threads
+        Threads of one inference.
+    provider
+        One of `EXECUTION_PROVIDERS`; one that is not there is an error, never a silent fallback.
+        Nothing is measured here: ``auto`` is ``cpu``.
+    precision
+        What the weights are made for, ``fp32`` or ``int8``; the graph itself says how it computes.
+    device_bytes
+        Bound of what CUDA may take of its own memory; None for no bound.
+
+    Raises
+    ------
+    UsageError
+        When the provider is not available.
+    GraphMismatch
+        When ONNX Runtime does not accept the graph.
+    """
+
+    def __init__(
+        self,
+        weights: bytes,
+        *,
+        threads: int,
+        provider: str = "cpu",
+        precision: Precision = "fp32",
+        device_bytes: int | None = None,
+    ) -> None:
+        ort = load_runtime()
+        provider = "cpu" if provider == "auto" else provider
+        name = _execution_provider(provider, ort.get_available_providers())
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = provider == "cpu"
+        options.enable_mem_pattern = False
+        options.log_severity_level = 4
+        # Spinning threads take the core that decodes and reads.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        settings = {}
+        if provider == "cuda" and device_bytes is not None:
+            settings = {"gpu_mem_limit": str(device_bytes)}
+        try:
+            self._session: Any = ort.InferenceSession(
+                weights, options, providers=[(name, settings)]
+            )
+        except Exception as exc:  # the runtime's own exceptions have no common base
+            raise GraphMismatch(f"ONNX Runtime refuses the graph: {exc}") from exc
+        actual = self._session.get_providers()[0]
+        if actual != name:
+            raise UsageError(f"{name} was asked for and ONNX Runtime uses {actual}")
+        self.provider = provider
+        self.precision: Precision = precision
+        self.keeps_memory = provider == "cpu"
+        self._inputs = tuple(item.name for item in self._session.get_inputs())
+        self._outputs = tuple(item.name for item in self._session.get_outputs())
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the graph's inputs."""
+        return self._inputs
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the graph's outputs."""
+        return self._outputs
+
+    def check(self, spec: ModelSpec) -> None:
+        """Compare the graph's tensors with the manifest.
+
+        Raises
+        ------
+        GraphMismatch
+            Naming both.
+        """
+        check_names(spec, self._inputs, self._outputs)
+
+    def run(self, inputs: Arrays, token: CancellationToken) -> dict[str, NDArray[np.float32]]:
         """Return every output of the graph by name.
 
         Raises
@@ -107,30 +202,49 @@ class OnnxSession(Closing):
         options = ort.RunOptions()
         forget = token.on_cancel(lambda: _terminate(options))
         try:
-            values = self._session.run(self.output_names, dict(inputs), options)
+            values = self._session.run(self._outputs, dict(inputs), options)
         except Exception as exc:  # the runtime's own exceptions have no common base
             if token.is_cancelled:
                 raise Cancelled from exc
             raise InferenceFailed(str(exc)) from exc
         finally:
             forget()
-        return dict(zip(self.output_names, values, strict=True))
+        return dict(zip(self._outputs, values, strict=True))
 
     def close(self) -> None:
         """Give back the weights and the threads."""
         self._session = None
 
 
+def check_names(spec: ModelSpec, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Compare the names of a graph's tensors with the manifest.
+
+    Raises
+    ------
+    GraphMismatch
+        Naming both.
+    """
+    for kind, declared, actual in (
+        ("inputs", spec.inputs, inputs),
+        ("outputs", spec.outputs, outputs),
+    ):
+        names = tuple(tensor.name for tensor in declared)
+        if set(names) != set(actual):
+            raise GraphMismatch(f"{spec.id}: {kind} are {tuple(actual)}, the manifest says {names}")
+
+
 def _terminate(options: RunOptions) -> None:
     options.terminate = True
 
 
-def _provider(choice: str, available: Sequence[str]) -> str:
-    name = _PROVIDERS["cpu" if choice == "auto" else choice] if choice in PROVIDER_CHOICES else None
+def _execution_provider(provider: str, available: Sequence[str]) -> str:
+    name = EXECUTION_PROVIDERS.get(provider)
     if name is None:
-        raise UsageError(f"provider {choice!r} is not one of {', '.join(PROVIDER_CHOICES)}")
+        raise UsageError(
+            f"provider {provider!r} is not one of {', '.join(EXECUTION_PROVIDERS)} of ONNX Runtime"
+        )
     if name not in available:
         raise UsageError(
-            f"provider {choice!r} is not available: this onnxruntime has {', '.join(available)}"
+            f"provider {provider!r} is not available: this onnxruntime has {', '.join(available)}"
         )
     return name

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
-from tilescope.errors import GoldenMismatch, PluginBroken, WeightsError
+from tilescope.errors import GoldenMismatch, InferenceFailed, WeightsError
+from tilescope.inference.backends import open_session, provider_states
+from tilescope.inference.choice import contenders, fastest
+from tilescope.inference.measurements import MeasurementStore
+from tilescope.inference.measuring import measure
 from tilescope.inference.receptive import compute_halo
-from tilescope.inference.session import OnnxSession
-from tilescope.plugins.api import Contrast, TileImage
+from tilescope.jobs.providers import samples_of
 from tilescope.plugins.registry import InstalledModel
-from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
 
 
@@ -27,7 +28,7 @@ class GoldenResult:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one tile of the model's preferred size costs."""
+    """What one tile of the model costs in the backend that is quickest here."""
 
     model: str
     tile_px: int
@@ -38,6 +39,8 @@ class ProbeResult:
     peak_bytes_per_px: float
     halo_px: int
     halo_exact: bool
+    provider: str
+    provider_why: str
 
 
 def check_golden(model: InstalledModel) -> GoldenResult:
@@ -61,7 +64,7 @@ def check_golden(model: InstalledModel) -> GoldenResult:
             expected = dict(stored)
     except (OSError, ValueError) as exc:
         raise WeightsError(f"{spec.id}: its golden files cannot be read: {exc}") from exc
-    with OnnxSession(weights, threads=1, provider="cpu") as session:
+    with open_session(weights, threads=1) as session:
         session.check(spec)
         outputs = session.run(inputs, CancellationToken())
     difference = max(
@@ -76,36 +79,36 @@ def check_golden(model: InstalledModel) -> GoldenResult:
 
 
 def probe(model: InstalledModel, *, threads: int) -> ProbeResult:
-    """Return time and memory of one blank tile of the preferred size; the best of three runs."""
-    memory.return_memory_eagerly()
+    """Measure a model in every backend of this machine, remember that, and return the quickest.
+
+    Raises
+    ------
+    WeightsError
+        When the weights are missing or wrong.
+    InferenceFailed
+        When no backend runs it.
+    """
     spec = model.spec
     weights = model.verified_weights()
-    side = spec.tile.size.width
-    contrast = Contrast(False, (0.0,) * 3, (255.0,) * 3)
-    blank = TileImage(np.zeros((side, side, 3), np.uint8), contrast)
-    try:
-        inputs = model.load_adapter().encode(blank)
-    except Exception as exc:  # plugin code: one of the boundaries
-        raise PluginBroken(model.plugin_id, "encode", exc) from exc
-    with OnnxSession(weights, threads=threads) as session:
-        session.check(spec)
-        before = max(memory.rss_bytes(), memory.peak_rss_bytes())
-        seconds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            session.run(inputs, CancellationToken())
-            seconds.append(time.perf_counter() - started)
-        peak = memory.peak_rss_bytes() - before
-    halo = compute_halo(weights)
-    best = min(seconds)
+    names = contenders("auto", provider_states())
+    samples = samples_of(model, model.load_adapter())
+    measured = measure(weights, samples, names, CancellationToken(), threads=threads)
+    MeasurementStore.of(weights, threads=threads, precision="fp32").save(measured)
+    choice = fastest(names, measured, lambda _: True)
+    best = choice.measurement
+    if best is None or best.problem:
+        raise InferenceFailed(f"{spec.id}: {choice.why}")
+    halo = compute_halo(weights, {tensor.name: tensor.layout for tensor in spec.inputs})
     return ProbeResult(
         model=spec.id,
-        tile_px=side,
+        tile_px=best.side_px,
         threads=threads,
-        seconds=round(best, 4),
-        megapixels_per_s=round(side**2 / best / 1e6, 3),
-        peak_bytes=peak,
-        peak_bytes_per_px=round(peak / side**2, 1),
+        seconds=round(best.seconds, 4),
+        megapixels_per_s=round(best.side_px**2 / best.seconds / 1e6, 3),
+        peak_bytes=best.tile_bytes,
+        peak_bytes_per_px=round(best.bytes_per_px, 1),
         halo_px=halo.pixels if halo.pixels is not None else spec.tile.halo_px,
         halo_exact=halo.is_exact,
+        provider=choice.provider,
+        provider_why=choice.why,
     )

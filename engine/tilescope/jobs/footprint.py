@@ -12,8 +12,12 @@ _MIB = 2**20
 BLOCKS_IN_FLIGHT = 3
 #: Bytes per pixel that decoding and outlining take beside the graph's outputs, measured.
 _DECODE_BYTES_PER_PX = 96
+#: What probabilities of one class take while blocks are blended: four arrays of float32, estimated.
+_BLEND_BYTES_PER_CLASS_PX = 16
 #: Runtime peak per input pixel of a network that nobody probed.
 _UNKNOWN_PEAK_BYTES_PER_PX = 1024
+#: Measured at one size and used at another.
+_MEASURING_MARGIN = 1.1
 #: What SQLite, the exporters and Python's own objects take on top, and the window of one scaled
 #: read.
 _SLACK_BYTES = 64 * _MIB
@@ -41,6 +45,8 @@ class Footprint:
         The model.
     bands
         Bands of the slide, and bytes of one of its values.
+    measured_bytes_per_px
+        Runtime peak per input pixel, measured on this machine; None takes the manifest's.
     """
 
     base_bytes: int
@@ -48,6 +54,14 @@ class Footprint:
     spec: ModelSpec
     bands: int
     value_bytes: int
+    measured_bytes_per_px: float | None = None
+
+    @property
+    def peak_bytes_per_px(self) -> float:
+        """Bytes per input pixel that one inference takes at its peak."""
+        if self.measured_bytes_per_px is not None:
+            return _MEASURING_MARGIN * self.measured_bytes_per_px
+        return self.spec.tile.peak_bytes_per_px or _UNKNOWN_PEAK_BYTES_PER_PX
 
     @property
     def flight_bytes_per_px(self) -> int:
@@ -57,9 +71,17 @@ class Footprint:
 
     def bytes_at(self, tile_px: int) -> int:
         """Return the peak resident memory of the whole process for square tiles."""
-        peak = self.spec.tile.peak_bytes_per_px or _UNKNOWN_PEAK_BYTES_PER_PX
-        per_px = peak + BLOCKS_IN_FLIGHT * self.flight_bytes_per_px + _DECODE_BYTES_PER_PX
+        per_px = (
+            self.peak_bytes_per_px
+            + BLOCKS_IN_FLIGHT * self.flight_bytes_per_px
+            + _DECODE_BYTES_PER_PX
+            + _BLEND_BYTES_PER_CLASS_PX * self._class_maps
+        )
         return int(self.base_bytes + self.cache_bytes + _SLACK_BYTES + per_px * tile_px**2)
+
+    @property
+    def _class_maps(self) -> int:
+        return len(self.spec.classes) if self.spec.task == "semantic" else 0
 
     def least_cap(self, tile_px: int) -> int:
         """Return a memory cap that does for square tiles; the cache's share grows with the cap.

@@ -9,6 +9,7 @@ import pytest
 from tests.engine.cli.conftest import Tilescope, assert_one_line_about, only_json
 
 from tilescope import __version__
+from tilescope.inference.backends import PROVIDERS
 
 
 @pytest.mark.usefixtures("toy_site")
@@ -52,16 +53,18 @@ def test_everything_about_one_model(tilescope: Tilescope) -> None:
 
 def test_the_shipped_model_reproduces_its_golden_output(tilescope: Tilescope) -> None:
     values = only_json(tilescope("models", "test", "nuclei-unet", "--json"))
-    assert set(values) == {"model", "difference", "allowed"}
+    assert set(values) == {"model", "difference", "allowed", "checks"}
+    assert {check["verdict"] for check in values["checks"]} == {"ok"}
     assert 0 <= values["difference"] <= values["allowed"]
 
 
-def test_a_model_without_a_golden_pair_cannot_be_tested(
-    tilescope: Tilescope, toy_site: Path
-) -> None:
-    result = tilescope("models", "test", "toy", "--json")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert_one_line_about(result.stderr, "toy has no golden pair")
+@pytest.mark.usefixtures("toy_site")
+def test_a_model_without_a_golden_pair_is_tried_out(tilescope: Tilescope) -> None:
+    values = only_json(tilescope("models", "test", "toy", "--json"))
+    assert (values["difference"], values["allowed"]) == (None, None)
+    verdicts = {check["name"]: check["verdict"] for check in values["checks"]}
+    assert set(verdicts.values()) <= {"ok", "warning"}
+    assert verdicts["blank tile"] == "warning"  # white is an object to the toy model
 
 
 def test_a_model_that_gives_something_else_is_told(tilescope: Tilescope, toy_site: Path) -> None:
@@ -81,7 +84,7 @@ def test_a_probe_measures(tilescope: Tilescope) -> None:
     values = only_json(tilescope("models", "probe", "toy", "--threads", 1, "--json"))
     assert set(values) == {
         *("model", "tile_px", "threads", "seconds", "megapixels_per_s", "peak_bytes"),
-        *("peak_bytes_per_px", "halo_px", "halo_exact"),
+        *("peak_bytes_per_px", "halo_px", "halo_exact", "provider", "provider_why"),
     }
     assert (values["model"], values["tile_px"], values["threads"]) == ("toy", 64, 1)
     assert values["halo_px"] == 2
@@ -150,7 +153,7 @@ def test_the_doctor(tilescope: Tilescope) -> None:
     assert 0 < values["default_memory_cap_bytes"] < values["memory_bytes"]
     assert values["plugins"]["toy"] == values["plugins"]["nuclei"] == "valid"
     assert values["libraries"]["onnxruntime"] != "not installed"
-    assert set(values["providers"]) == {"cpu", "cuda"}
+    assert set(values["providers"]) == {*PROVIDERS, "auto", "bf16"}
     assert values["readers"]["openslide"]
     text = tilescope("doctor").stdout
     assert f"tilescope: {__version__}" in text

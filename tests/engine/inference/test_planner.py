@@ -12,8 +12,8 @@ from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 from tilescope.inference.planner import (
     Margins,
-    largest_tile_within,
     plan_blocks,
+    quickest_tile_within,
     smallest_tile,
 )
 
@@ -71,13 +71,27 @@ def test_every_point_has_the_owner_whose_core_holds_it(arguments, u, v) -> None:
     assert [b.index for b in plan.blocks if b.core.contains(x, y)] == [owner.index]
 
 
-def test_the_largest_tile_that_fits_is_taken() -> None:
-    side = largest_tile_within(1000, lambda px: px * px, preferred_px=64, least_px=8, step=8)
-    assert side == 24
+def test_the_quickest_tile_is_the_smallest_of_those_that_lose_little_to_their_halo() -> None:
+    sides = range(128, 4096, 128)
+    margins = Margins(44, 0)
+    side = quickest_tile_within(10**12, lambda px: px, margins, sides_px=sides, step=8)
+    cores = {px: px - 2 * 44 - 16 for px in (side, side - 128, 4096 - 128)}
+    costs = {px: (px / core) ** 2 for px, core in cores.items()}
+    assert costs[side] <= 1.06 * costs[4096 - 128]
+    assert costs[side - 128] > 1.04 * costs[4096 - 128]
 
 
-def test_a_cap_that_is_too_small_says_what_would_do() -> None:
+def test_the_quickest_tile_keeps_to_the_cap() -> None:
+    sides = range(128, 4096, 128)
+    margins = Margins(44, 0)
+    side = quickest_tile_within(640**2, lambda px: px**2, margins, sides_px=sides, step=8)
+    assert side == 640
     with pytest.raises(BudgetTooSmall) as caught:
-        largest_tile_within(2**20, lambda px: px * 2**20, preferred_px=64, least_px=16, step=8)
-    assert caught.value.needed_bytes == 16 * 2**20
-    assert "--memory 16MiB" in str(caught.value)
+        quickest_tile_within(1000, lambda px: px**2, margins, sides_px=sides, step=8)
+    assert caught.value.needed_bytes == 128**2
+
+
+def test_a_tile_without_room_for_a_core_is_not_taken() -> None:
+    margins = Margins(100, 20)
+    side = quickest_tile_within(10**9, lambda px: px, margins, sides_px=[128, 256, 384], step=8)
+    assert side == 384
