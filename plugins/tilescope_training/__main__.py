@@ -1,4 +1,4 @@
-"""``python -m tilescope_training train|evaluate|export nuclei --data DIR --out DIR``."""
+"""``python -m tilescope_training train|evaluate|export nuclei|nuclick --data DIR --out DIR``."""
 
 from __future__ import annotations
 
@@ -19,8 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import torch
 
     torch.set_num_threads(options.threads)
-    command = {"train": _train, "evaluate": _evaluate, "export": _export}[options.command]
-    command(options)
+    commands = {
+        ("train", "nuclei"): _train,
+        ("evaluate", "nuclei"): _evaluate,
+        ("export", "nuclei"): _export,
+        ("train", "nuclick"): _train_nuclick,
+        ("evaluate", "nuclick"): _evaluate_nuclick,
+        ("export", "nuclick"): _export_nuclick,
+    }
+    commands[options.command, options.model](options)
     return 0
 
 
@@ -34,15 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--rate", type=float, default=2.5e-3, help="highest learning rate")
     train.add_argument("--start-from", type=Path, help="checkpoint whose weights begin a new run")
     train.add_argument("--all-groups", action="store_true", help="train on held-out groups too")
+    train.add_argument("--research", type=Path, help="nuclick: MoNuSeg, for research weights")
     evaluate = commands.add_parser("evaluate", help="measure a graph on a side of the split")
     evaluate.add_argument("--graph", type=Path, required=True, help="ONNX file")
     evaluate.add_argument("--side", choices=("validation", "test", "folder"), default="validation")
+    evaluate.add_argument("--objects", type=int, default=40, help="nuclick: clicks per image")
+    evaluate.add_argument("--images", type=int, help="nuclick: images of the side; default all")
     export = commands.add_parser("export", help="write the shipped files into --out")
     export.add_argument("--checkpoint", type=Path, required=True)
     export.add_argument("--version", default="1.0")
     export.add_argument("--metrics", type=Path, help="JSON of card entries")
     for command in (train, evaluate, export):
-        command.add_argument("model", choices=("nuclei",))
+        command.add_argument("model", choices=("nuclei", "nuclick"))
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--seed", type=int, default=2018)
     for command in (train, evaluate):
@@ -85,6 +95,36 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from tilescope_training.nuclei.export import export
+
+    card = json.loads(options.metrics.read_text()) if options.metrics else {}
+    export(options.checkpoint, options.out, version=options.version, card=card)
+
+
+def _train_nuclick(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclick.train import Plan, train
+
+    plan = replace(
+        Plan(),
+        seed=options.seed,
+        steps=options.steps,
+        minutes=options.minutes,
+        rate=options.rate,
+    )
+    train(plan, options.data, options.out, research=options.research, start_from=options.start_from)
+
+
+def _evaluate_nuclick(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclick.evaluate import Extent, evaluate, samples_of
+
+    samples = samples_of(options.data, options.side, options.seed)
+    extent = Extent(options.objects, options.images)
+    evaluate(
+        options.graph, samples, options.out, side=options.side, seed=options.seed, extent=extent
+    )
+
+
+def _export_nuclick(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclick.export import export
 
     card = json.loads(options.metrics.read_text()) if options.metrics else {}
     export(options.checkpoint, options.out, version=options.version, card=card)

@@ -164,11 +164,11 @@ def light_signal(crop: Crop, textures: Picture, random: Generator) -> Picture:
     if random.random() < 0.15:
         grey += random.uniform(0.0, 0.08) * stains.pick_texture(textures, shape, random)
     grey = np.clip(grey, 0.0, 1.0) ** np.exp(random.uniform(np.log(0.4), np.log(2.5)))
-    grey = _optics(grey[..., None], random)[..., 0]
+    grey = optics(grey[..., None], random)[..., 0]
     if random.random() < 0.5:
         black, white = random.uniform(0.0, 0.12), random.uniform(0.6, 1.0)
         grey = black + (white - black) * grey
-    grey = _sensor(grey[..., None], random)
+    grey = sensor(grey[..., None], random)
     return np.repeat(grey, 3, axis=2)
 
 
@@ -178,12 +178,12 @@ def make_blank(size_px: int, textures: Picture, random: Generator) -> Picture:
     if kind < 0.4:
         none = np.zeros((size_px, size_px), np.int32)
         ground = stains.make_histology(np.zeros(none.shape, np.float32), none, textures, random)
-        signal = darkness(_optics(ground, random), random)
+        signal = darkness(optics(ground, random), random)
     else:
         flat = random.uniform(0.0, 0.25) + np.zeros((size_px, size_px, 1))
         flat += random.uniform(0.0, 0.05) * _smooth(textures, flat.shape[:2], random)[..., None]
         signal = np.clip(flat, 0.0, 1.0).astype(np.float32)
-    return np.repeat(_sensor(signal, random), 3, axis=2)
+    return np.repeat(sensor(signal, random), 3, axis=2)
 
 
 def _dim_some_nuclei(grey: Picture, labels: NDArray[np.int32], random: Generator) -> Picture:
@@ -221,7 +221,7 @@ def _smooth(textures: Picture, shape: tuple[int, ...], random: Generator) -> Pic
     )
 
 
-def _optics(image: Picture, random: Generator) -> Picture:
+def optics(image: Picture, random: Generator) -> Picture:
     """Return the image out of focus, or sharpened, or as it was."""
     kind = random.random()
     if kind < 0.35:
@@ -235,7 +235,7 @@ def _optics(image: Picture, random: Generator) -> Picture:
     return image
 
 
-def _sensor(image: Picture, random: Generator) -> Picture:
+def sensor(image: Picture, random: Generator) -> Picture:
     """Return the image with photon and read noise and, at times, JPEG blocks."""
     image = image.astype(np.float32)
     if random.random() < 0.4:

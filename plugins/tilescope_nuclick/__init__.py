@@ -1,0 +1,1 @@
+"""The plugin of the ``nuclick`` models: one click, one object."""

@@ -1,0 +1,1 @@
+"""Everything that makes, measures and exports the ``nuclick`` models."""

@@ -1,0 +1,199 @@
+"""Patches around a prompt: turned, mirrored, stretched and scaled, the clicks moved with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
+from scipy.spatial import ConvexHull
+
+from tilescope.plugins.api import Clicks
+from tilescope_training.nuclick.prompts import (
+    background_click,
+    draw_prompt,
+    look_around,
+    middle_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from tilescope_training.nuclei.data import Sample
+
+    Picture = NDArray[np.floating[Any]]
+
+TARGET_DIAMETER_PX = 32.0
+"""Diameter of a usual object on the working grid."""
+
+PATCH_PX = 128
+
+SCALE_SPREAD = 0.3
+"""Standard deviation of the logarithm of the scale: a guess is off by up to 1.6 either way."""
+
+OWN_SCALE_SHARE = 0.4
+"""How often the object's own size sets the scale, as in a second look; else the sample's."""
+
+SCALE_BOUNDS = (0.5, 2.0)
+
+OBJECT_BOUNDS_PX = (9.0, 84.0)
+"""Diameters on the working grid that a prompt may be about."""
+
+LEAST_SHARE = 0.3
+"""Diameter, as a share of the sample's usual one, below which a label is a speck."""
+
+LEAST_SOLIDITY = 0.92
+"""Share of its convex hull that a single nucleus fills; clumps fill less."""
+
+BACKGROUND_SHARE = 0.07
+"""How often the click is on no object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A sample with the bounding boxes of its objects."""
+
+    sample: Sample
+    boxes: tuple[tuple[slice, slice], ...]
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sample: Sample, *, singles: bool = False) -> Subject:
+        """Return the sample with its objects found, specks left out.
+
+        ``singles`` leaves out what may be several objects under one label, too.
+        """
+        areas = np.bincount(sample.labels.ravel())
+        least = max(12.0, np.pi / 4.0 * (LEAST_SHARE * (sample.diameter_px or 0.0)) ** 2)
+        boxes = enumerate(find_objects(sample.labels), 1)
+        found = [(box, i) for i, box in boxes if box and areas[i] >= least]
+        if singles:
+            found = [(b, i) for b, i in found if solidity(sample.labels[b] == i) >= LEAST_SOLIDITY]
+        return cls(sample, tuple(box for box, _ in found), tuple(i for _, i in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One training example before it is lit.
+
+    Attributes
+    ----------
+    image
+        float32[n, n, 3] in 0..1, the colours of the sample.
+    labels
+        int32[n, n] with the sample's numbers.
+    number
+        The object that is meant, 0 for none.
+    clicks
+        In pixels of the patch.
+    """
+
+    image: Picture
+    labels: NDArray[np.int32]
+    number: int
+    clicks: Clicks
+
+    @property
+    def target(self) -> NDArray[np.float32]:
+        """The object, 0 or 1, float32[n, n]."""
+        wanted = (self.labels == self.number) & (self.number > 0)
+        return wanted.astype(np.float32)
+
+
+def draw_patch(subject: Subject, random: Generator) -> Patch:
+    """Return a random patch of the subject with a random prompt."""
+    number, clicks, scale = _choose(subject, random)
+    return cut_patch(subject.sample, number, clicks, _backward_matrix(scale, random))
+
+
+def cut_patch(sample: Sample, number: int, clicks: Clicks, backward: Picture) -> Patch:
+    """Return the patch whose middle is the prompt's; ``backward`` leads from patch to sample."""
+    origin = middle_of(clicks)
+    half = PATCH_PX / 2.0
+    steps = np.mgrid[0:PATCH_PX, 0:PATCH_PX][::-1] + 0.5 - half
+    source = np.einsum("ab,bhw->ahw", backward, steps) + origin[:, None, None] - 0.5
+    image, labels = _sample_at(sample, source, backward)
+    forward = np.linalg.inv(backward).T
+    moved = Clicks(
+        (clicks.inside - origin) @ forward + half,
+        (clicks.outside - origin) @ forward + half,
+        tuple((s - origin) @ forward + half for s in clicks.strokes),
+    )
+    return Patch(image, labels, number, moved)
+
+
+def _choose(subject: Subject, random: Generator) -> tuple[int, Clicks, float]:
+    sample = subject.sample
+    usual = sample.diameter_px or TARGET_DIAMETER_PX
+    jitter = float(np.clip(np.exp(random.normal(0.0, SCALE_SPREAD)), *SCALE_BOUNDS))
+    scale = jitter * TARGET_DIAMETER_PX / usual
+    if random.random() < BACKGROUND_SHARE or not subject.numbers:
+        point = background_click(sample.labels, 0.45 * usual, random)
+        if point is not None:
+            return 0, Clicks(point, np.zeros((0, 2))), scale
+    if not subject.numbers:
+        return 0, Clicks(np.array([[1.0, 1.0]]), np.zeros((0, 2))), scale
+    chosen = int(random.integers(len(subject.numbers)))
+    around = look_around(sample.labels, subject.boxes[chosen], subject.numbers[chosen])
+    own = around.diameter_px
+    if random.random() < OWN_SCALE_SHARE:
+        scale = TARGET_DIAMETER_PX / own * float(np.exp(random.normal(0.0, 0.2)))
+    scale = float(np.clip(scale, OBJECT_BOUNDS_PX[0] / own, OBJECT_BOUNDS_PX[1] / own))
+    return around.number, draw_prompt(around, random), scale
+
+
+def _backward_matrix(scale: float, random: Generator) -> Picture:
+    """Return the 2x2 matrix from patch steps (x, y) to sample steps."""
+    angle = random.integers(4) * np.pi / 2
+    if random.random() < 0.5:
+        angle += random.uniform(-np.pi / 4, np.pi / 4)
+    stretch = float(np.exp(random.normal(0.0, 0.1))) if random.random() < 0.5 else 1.0
+    if random.random() < 0.1:
+        stretch = float(np.exp(random.uniform(0.15, 0.45)))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    mirror = np.diag([random.choice([-1.0, 1.0]), 1.0])
+    return turn @ mirror @ np.diag([stretch, 1.0 / stretch]) / scale
+
+
+def _sample_at(
+    sample: Sample, source: Picture, backward: Picture
+) -> tuple[Picture, NDArray[np.int32]]:
+    """Return picture and labels at ``source``, float64[2, n, n], indices (x, y) in the sample."""
+    height, width = sample.labels.shape
+    grid = np.rint(source).astype(np.intp)
+    outside = (grid[0] < 0) | (grid[0] >= width) | (grid[1] < 0) | (grid[1] >= height)
+    rows, columns = np.clip(grid[1], 0, height - 1), np.clip(grid[0], 0, width - 1)
+    labels = np.where(outside, 0, sample.labels[rows, columns]).astype(np.int32)
+    step = float(np.sqrt(abs(np.linalg.det(backward))))
+    reach = int(np.ceil(2.0 * step)) + 1
+    top, left = max(int(rows.min()) - reach, 0), max(int(columns.min()) - reach, 0)
+    window = np.s_[top : rows.max() + reach + 1, left : columns.max() + reach + 1]
+    pixels = sample.image[window].astype(np.float32) / np.float32(255.0)
+    if step > 1.25:
+        pixels = gaussian_filter(pixels, (0.4 * step, 0.4 * step, 0.0))
+    at = source[::-1] - np.array([top, left])[:, None, None]
+    planes = [map_coordinates(p, at, order=1, mode="nearest") for p in pixels.transpose(2, 0, 1)]
+    image = np.stack(planes, axis=2)
+    if outside.any():
+        ground = sample.labels[window] == 0
+        image[outside] = np.median(pixels[ground], axis=0) if ground.any() else 0.0
+    return image.astype(np.float32), labels
+
+
+def subjects_of(samples: Sequence[Sample], *, singles: bool = False) -> tuple[Subject, ...]:
+    """Return every sample with its objects found; see `Subject.of`."""
+    return tuple(Subject.of(sample, singles=singles) for sample in samples)
+
+
+def solidity(mask: NDArray[np.bool_]) -> float:
+    """Return the area of an object over that of its convex hull."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    filled = mask[rows]
+    left, right = filled.argmax(axis=1), mask.shape[1] - filled[:, ::-1].argmax(axis=1)
+    ends = [(rows + down, side) for down in (0, 1) for side in (left, right)]
+    corners = np.concatenate([np.stack(pair, axis=1) for pair in ends])
+    return float(mask.sum() / ConvexHull(corners).volume)

@@ -1,0 +1,85 @@
+"""The samples of each set of weights, and which of them are held out."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tilescope_training.nuclei import split as splitting
+from tilescope_training.nuclei.data import read_dsb2018, read_folder, shrink
+from tilescope_training.nuclei.stream import Pool, make_pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tilescope_training.nuclei.data import Sample
+    from tilescope_training.nuclei.split import Split
+
+STORED_DIAMETER_PX = 48.0
+"""Samples are kept in memory at no more than this nuclear size: 1.5 times the working one."""
+
+RESEARCH_HELD_OUT = (
+    "TCGA-AY-A8YK", "TCGA-NH-A8F7",
+    "TCGA-KB-A93J", "TCGA-RD-A8N9",
+    "TCGA-B0-5698", "TCGA-B0-5710", "TCGA-B0-5711",
+)  # fmt: skip
+"""Patients of MoNuSeg that are never trained on: colon, stomach, and one hospital's kidneys."""
+
+PERMISSIVE_SHARES = {
+    "fluorescence": 0.25, "histology": 0.45, "synthetic": 0.20, "grey": 0.05, "blank": 0.05,
+}  # fmt: skip
+RESEARCH_SHARES = {
+    "fluorescence": 0.15, "histology": 0.15, "research": 0.60, "synthetic": 0.05, "grey": 0.02,
+    "blank": 0.03,
+}  # fmt: skip
+
+
+def read_permissive(directory: Path, seed: int) -> tuple[tuple[Sample, ...], Split]:
+    """Return the CC0 samples and their split, the one that ``nuclei`` is trained by."""
+    samples = read_dsb2018(directory)
+    return samples, splitting.deal(samples, seed=seed)
+
+
+def permissive_pools(samples: tuple[Sample, ...], split: Split) -> dict[str, Pool]:
+    """Return one pool per modality from the training side."""
+    held_out = {*split.validation, *split.test}
+    chosen: dict[str, list[tuple[Sample, int]]] = {}
+    for index, sample in enumerate(samples):
+        if index not in held_out:
+            entry = (shrink(sample, STORED_DIAMETER_PX), split.groups[index])
+            chosen.setdefault(sample.modality, []).append(entry)
+    return {
+        kind: make_pool([s for s, _ in pairs], [g for _, g in pairs])
+        for kind, pairs in chosen.items()
+    }
+
+
+def read_research(directory: Path) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    """Return the MoNuSeg samples to train on and those held out, by patient.
+
+    Labels that were rebuilt from masks have clumps in them: such images are trained on, as far as
+    their objects are single, and never tested on.
+    """
+    with (directory / "index.csv").open(newline="") as stream:
+        drawn = {r["id"] for r in csv.DictReader(stream) if r["label_source"] == "xml_polygons"}
+    samples = [usual_size(s) for s in read_folder(directory, "histology")]
+    train = tuple(s for s in samples if not s.name.startswith(RESEARCH_HELD_OUT))
+    test = [s for s in samples if s.name.startswith(RESEARCH_HELD_OUT)]
+    return train, tuple(s for s in test if s.name in drawn)
+
+
+def usual_size(sample: Sample) -> Sample:
+    """Return the sample with the median diameter: a few clumps do not make nuclei large."""
+    areas = np.bincount(sample.labels.ravel())[1:]
+    if not areas.size:
+        return sample
+    return replace(sample, diameter_px=float(2.0 * np.sqrt(np.median(areas) / np.pi)))
+
+
+def research_pool(samples: tuple[Sample, ...]) -> Pool:
+    """Return the pool of the research samples, each a group of its own."""
+    kept = [shrink(sample, STORED_DIAMETER_PX) for sample in samples]
+    return make_pool(kept, list(range(len(kept))))
