@@ -6,8 +6,9 @@ per line; also packed by gzip or zip. Coordinates are level-0 pixels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ _Drafted = tuple[Draft, Any]
 
 PARENT_KEY = "tilescope:parent"
 AUTHOR_KEY = "tilescope:author"
+#: JSON text of what makes an object again: the prompt it answers, and the weights.
+MADE_KEY = "tilescope:made"
+_LONGEST_MADE = 1 << 16
 
 #: Features at a time that had to be parsed whole.
 _PART = 512
@@ -421,6 +425,10 @@ class _Reader:
             if AUTHOR_KEY in metadata:
                 draft.author = self._author(metadata[AUTHOR_KEY])
                 taken += 1
+            if MADE_KEY in metadata and draft.author is not None:
+                detail = _made(metadata[MADE_KEY])
+                taken += detail is not None
+                draft.author = replace(draft.author, detail=detail or {})
             if len(metadata) == taken:
                 return
         self._findings.leave_out("the property 'metadata'", draft.place)
@@ -436,6 +444,17 @@ class _Reader:
             return None
         self._authors[said] = Author(kind, as_text(name) or "")
         return self._authors[said]
+
+
+def _made(text: object) -> dict[str, Any] | None:
+    """Return what makes an object again, None when it is not what our writer puts there."""
+    if not isinstance(text, str) or len(text) > _LONGEST_MADE:
+        return None
+    try:
+        detail = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return detail if isinstance(detail, dict) else None
 
 
 def _nucleus(cell: Draft, cell_id: str) -> Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json import JSONEncoder
@@ -10,7 +11,7 @@ from json.encoder import encode_basestring as _json
 from pathlib import Path
 
 from tilescope.domain.annotation import Annotation
-from tilescope.exchange.geojson_reader import AUTHOR_KEY, PARENT_KEY
+from tilescope.exchange.geojson_reader import AUTHOR_KEY, MADE_KEY, PARENT_KEY
 from tilescope.exchange.geometry_text import geometry_texts
 from tilescope.exchange.identity import nucleus_id
 from tilescope.exchange.palette import RGB, class_colour
@@ -138,6 +139,8 @@ class _Features:
         author = annotation.author
         if author.kind != "import" and author.name:
             notes.append(f'"{AUTHOR_KEY}":{_json(f"{author.kind}:{author.name}")}')
+            if "prompt" in author.detail:
+                notes.append(f'"{MADE_KEY}":{_json(json.dumps(author.detail))}')
         if notes:
             members += f',"metadata":{{{",".join(notes)}}}'
         return members + "}}"

@@ -178,3 +178,31 @@ def test_rounding_keeps_geometries_valid(seed):
         back = shapely.from_geojson(text.decode())
         assert back.is_valid
         assert back.area > 0
+
+
+def test_what_makes_an_object_again_comes_back(tmp_path):
+    detail = {"sha256": "ab", "prompt": {"inside": [[3.0, 4.5]], "factor": 1.25}}
+    one = Annotation(
+        "0b7a3c1e-0000-4000-8000-000000000001",
+        shapely.box(0, 0, 9, 9).wkb,
+        author=Author("model", "clicker", detail),
+    )
+    path = tmp_path / "out.geojson"
+    write_geojson(path, [[one]])
+    findings = Findings()
+    (back,) = [a for batch in read_geojson(path, findings=findings) for a in batch]
+    assert back.author == one.author
+    assert not findings.has_notes
+
+
+@pytest.mark.parametrize("made", ["{", "[1]", "x" * 70_000, "[" * 5000, 7])
+def test_a_note_that_is_not_ours_makes_nothing(tmp_path, made):
+    metadata = {"tilescope:author": "model:m", "tilescope:made": made}
+    shape = shapely.geometry.mapping(shapely.box(0, 0, 9, 9))
+    feature = {"type": "Feature", "geometry": shape, "properties": {"metadata": metadata}}
+    path = tmp_path / "in.geojson"
+    path.write_text(json.dumps(feature), encoding="utf-8")
+    findings = Findings()
+    (back,) = [a for batch in read_geojson(path, findings=findings) for a in batch]
+    assert back.author == Author("model", "m", {})
+    assert findings.has_notes
