@@ -50,11 +50,12 @@ def test_one_wheel_serves_every_later_python(wheel: Path) -> None:
     assert metadata["License-Expression"] == "BSD-3-Clause"
 
 
-def test_both_extension_modules_are_there_and_use_the_stable_interface(names: list[str]) -> None:
+def test_all_extension_modules_are_there_and_use_the_stable_interface(names: list[str]) -> None:
     built = {name for name in names if name.endswith((".so", ".pyd", ".dylib"))}
     stems = {name.partition(".")[0] for name in built}
-    assert stems == {"tilescope/_native/_pixels", "tilescope/_native/_shapes"}
-    assert len(built) == 2
+    names = ("_geojson", "_pixels", "_shapes")
+    assert stems == {f"tilescope/_native/{name}" for name in names}
+    assert len(built) == 3
     assert all(name.endswith((".abi3.so", ".pyd")) for name in built)
 
 
@@ -63,10 +64,12 @@ def test_files_that_are_no_modules_are_there(names: list[str]) -> None:
         "tilescope/py.typed",
         "tilescope/_native/_pixels.pyi",
         "tilescope/_native/_shapes.pyi",
+        "tilescope/_native/_geojson.pyi",
         "tilescope/samples/CMU-1-Small-Region.svs",
         "tilescope/samples/fluorescence-nuclei.png",
         "tilescope/samples/README.md",
         "tilescope_nuclei/plugin.toml",
+        "tilescope_nuclick/plugin.toml",
     }
     assert expected <= set(names)
     for folder, ending in (("weights", ".onnx"), ("golden", "-in.npz"), ("golden", "-out.npz")):

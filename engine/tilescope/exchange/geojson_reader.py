@@ -6,7 +6,6 @@ per line; also packed by gzip or zip. Coordinates are level-0 pixels.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -21,6 +20,7 @@ from tilescope.exchange.identity import as_uuid, fresh_ids, nucleus_id
 from tilescope.exchange.intake import Draft, Intake, as_text, batches
 from tilescope.exchange.json_stream import MOST_VALUE_CHARS, JsonStream
 from tilescope.exchange.lifting import Lifted, lift, strip
+from tilescope.exchange.making import MADE_KEY, made_of
 from tilescope.exchange.opening import unpacked
 from tilescope.exchange.palette import RGB
 from tilescope.exchange.patterns import Matched, Patterns
@@ -30,9 +30,6 @@ _Drafted = tuple[Draft, Any]
 
 PARENT_KEY = "tilescope:parent"
 AUTHOR_KEY = "tilescope:author"
-#: JSON text of what makes an object again: the prompt it answers, and the weights.
-MADE_KEY = "tilescope:made"
-_LONGEST_MADE = 1 << 16
 
 #: Features at a time that had to be parsed whole.
 _PART = 512
@@ -426,7 +423,7 @@ class _Reader:
                 draft.author = self._author(metadata[AUTHOR_KEY])
                 taken += 1
             if MADE_KEY in metadata and draft.author is not None:
-                detail = _made(metadata[MADE_KEY])
+                detail = made_of(metadata[MADE_KEY])
                 taken += detail is not None
                 draft.author = replace(draft.author, detail=detail or {})
             if len(metadata) == taken:
@@ -444,17 +441,6 @@ class _Reader:
             return None
         self._authors[said] = Author(kind, as_text(name) or "")
         return self._authors[said]
-
-
-def _made(text: object) -> dict[str, Any] | None:
-    """Return what makes an object again, None when it is not what our writer puts there."""
-    if not isinstance(text, str) or len(text) > _LONGEST_MADE:
-        return None
-    try:
-        detail = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return detail if isinstance(detail, dict) else None
 
 
 def _nucleus(cell: Draft, cell_id: str) -> Draft:

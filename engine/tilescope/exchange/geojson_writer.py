@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json import JSONEncoder
@@ -11,9 +10,10 @@ from json.encoder import encode_basestring as _json
 from pathlib import Path
 
 from tilescope.domain.annotation import Annotation
-from tilescope.exchange.geojson_reader import AUTHOR_KEY, MADE_KEY, PARENT_KEY
+from tilescope.exchange.geojson_reader import AUTHOR_KEY, PARENT_KEY
 from tilescope.exchange.geometry_text import geometry_texts
 from tilescope.exchange.identity import nucleus_id
+from tilescope.exchange.making import MADE_KEY, made_text
 from tilescope.exchange.palette import RGB, class_colour
 from tilescope.exchange.staging import staged_file
 
@@ -139,8 +139,9 @@ class _Features:
         author = annotation.author
         if author.kind != "import" and author.name:
             notes.append(f'"{AUTHOR_KEY}":{_json(f"{author.kind}:{author.name}")}')
-            if "prompt" in author.detail:
-                notes.append(f'"{MADE_KEY}":{_json(json.dumps(author.detail))}')
+            made = made_text(author.detail)
+            if made is not None:
+                notes.append(f'"{MADE_KEY}":{_json(made)}')
         if notes:
             members += f',"metadata":{{{",".join(notes)}}}'
         return members + "}}"
