@@ -11,29 +11,60 @@ from PySide6.QtWidgets import QApplication
 from tilescope.io.cache import TileCache, shared_cache
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
+from tilescope_desktop.view.annotating import Annotating
+from tilescope_desktop.view.clicking import Clicking
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.run_bench import RunBench
 from tilescope_desktop.view.theme import Theme, apply_theme
 from tilescope_desktop.view.view_commands import file_commands, view_commands
 
 #: What the window may hold in tiles by default, half of it as pictures.
 TILE_BYTES = 224 << 20
+_SWITCH_S = 0.0005
 
 
-def make_window(tile_bytes: int = TILE_BYTES) -> MainWindow:
-    """Return a window with everything in it; the application has to exist."""
+def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> MainWindow:
+    """Return a window with everything in it; the application has to exist.
+
+    Parameters
+    ----------
+    folder
+        Where projects go that nobody made; the user's data folder by default.
+    """
+    # A frame takes Python's lock many times; workers give it back ten times as soon as usual.
+    sys.setswitchinterval(_SWITCH_S)
     raw = shared_cache()
     raw.resize(tile_bytes // 4)
     tiles = TileService(TileCache(tile_bytes - tile_bytes // 4), raw)
     window = MainWindow(tiles, raw, Work())
-
-    def open_paths(names: Sequence[str | Path]) -> None:
-        for name in names:
-            window.open_slide(Path(name))
-
-    window.add_commands(file_commands(window, open_paths))
+    window.add_commands(file_commands(window, window.dropped.emit))
+    objects = Annotating(window, folder)
+    models = RunBench(window, objects.bench, objects.annotations)
+    objects.opener.handle((".onnx",), models.add_model)
+    Clicking(window, objects, raw)
     window.add_commands(view_commands(window))
-    window.dropped.connect(open_paths)
     return window
+
+
+def annotating(window: MainWindow) -> Annotating:
+    """Return what of a window concerns objects."""
+    found = window.findChild(Annotating)
+    assert isinstance(found, Annotating)
+    return found
+
+
+def run_bench(window: MainWindow) -> RunBench:
+    """Return what of a window concerns models."""
+    found = window.findChild(RunBench)
+    assert isinstance(found, RunBench)
+    return found
+
+
+def clicking(window: MainWindow) -> Clicking:
+    """Return what of a window concerns clicks."""
+    found = window.findChild(Clicking)
+    assert isinstance(found, Clicking)
+    return found
 
 
 def run(paths: Sequence[Path]) -> int:
@@ -44,6 +75,8 @@ def run(paths: Sequence[Path]) -> int:
     apply_theme(app, Theme.SYSTEM)
     window = make_window()
     window.show()
-    for path in paths:
-        window.open_slide(path)
+    if paths:
+        window.dropped.emit(list(paths))
+    else:
+        annotating(window).desktop.offer_last()
     return app.exec()

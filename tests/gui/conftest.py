@@ -14,6 +14,11 @@ from tilescope.io.source import SlideSource
 from tilescope_desktop.bridge.tiles import TileService
 
 
+@pytest.fixture(autouse=True)
+def _own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILESCOPE_DATA", str(tmp_path / "data"))
+
+
 @pytest.fixture
 def raw_cache() -> TileCache:
     return TileCache(1 << 26)

@@ -134,7 +134,9 @@ def _dots(view: View) -> Atlas:
     boxes = boxes_of(view)
     size = boxes[:, 2:] - boxes[:, :2]
     sides = np.sqrt(size[:, 0] * size[:, 1])
-    return Atlas((boxes[:, :2] + boxes[:, 2:]) / 2, sides, view.classes, view.kinds)
+    return Atlas(
+        ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.float32), sides, view.classes, view.kinds
+    )
 
 
 def _bounded(view: View) -> tuple[View, View | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tilescope.exchange.palette import RGB, class_colour
 
 #: Objects without a class.
-UNCLASSIFIED: RGB = (230, 230, 230)
+UNCLASSIFIED: RGB = (230, 45, 45)
 #: Number of the kind in ``View.kinds``; the other kinds are what models find.
 ANNOTATION = 0
 
@@ -53,6 +53,11 @@ class ObjectStyle:
         if class_name is None:
             return UNCLASSIFIED
         return self.colors.get(class_name) or class_colour(_number(class_name))
+
+    def switched(self, name: str, is_on: bool) -> Self:
+        """Return the style with one of its switches, by its name, on or off."""
+        changes: dict[str, Any] = {name: is_on}
+        return replace(self, **changes)
 
     def toggled(self, class_name: str | None) -> Self:
         """Return the style with a class hidden, or shown again."""

@@ -50,7 +50,8 @@ class Remembered:
     @property
     def recent(self) -> list[Path]:
         """Files that were opened, newest first."""
-        return [Path(name) for name in self._read().get("recent", []) if isinstance(name, str)]
+        names = self._read().get("recent")
+        return [Path(n) for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
     @property
     def project(self) -> Path | None:
@@ -72,9 +73,7 @@ class Remembered:
         with suppress(OSError, ValueError):
             found = json.loads(self._file.read_text("utf-8"))
             if isinstance(found, dict):
-                return {
-                    key: value if isinstance(value, list | str) else "" for key, value in found.items()
-                }
+                return found
         return {}
 
     def _write(self, key: str, value: Sequence[str] | str) -> None:

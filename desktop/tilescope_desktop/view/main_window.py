@@ -75,6 +75,9 @@ class MainWindow(QMainWindow):
     """
 
     tab_changed = Signal(object)
+    tab_opened = Signal(object)
+    tab_closed = Signal(object)
+    closed = Signal()
     dropped = Signal(list)
 
     def __init__(self, tiles: TileService, raw: TileCache, work: Work) -> None:
@@ -97,8 +100,8 @@ class MainWindow(QMainWindow):
         self._centre.addWidget(QLabel(_WELCOME, alignment=Qt.AlignmentFlag.AlignCenter))
         self._centre.addWidget(self.tabs)
         self.setCentralWidget(self._centre)
-        for title in ("File", "Edit", "View"):
-            self._menu(title)
+        for title in ("File", "Edit", "Tools", "Objects", "View"):
+            self.menu(title)
         self.status = Status((tiles.pictures, raw))
         self.status.pixel_size_clicked.connect(self.ask_pixel_size)
         self.setStatusBar(self.status)
@@ -144,6 +147,7 @@ class MainWindow(QMainWindow):
         self._first.pop(tab, None)
         self._counts.pop(tab, None)
         self.tabs.removeTab(self.tabs.indexOf(tab))
+        self.tab_closed.emit(tab)
         tab.close_slide()
         tab.deleteLater()
 
@@ -173,7 +177,7 @@ class MainWindow(QMainWindow):
         dock.setObjectName(f"dock-{title.casefold()}")
         dock.setWidget(panel)
         self.addDockWidget(area, dock)
-        self._menu("View").addAction(dock.toggleViewAction())
+        self.menu("View").addAction(dock.toggleViewAction())
         return dock
 
     def add_commands(self, commands: Sequence[Command]) -> None:
@@ -187,7 +191,7 @@ class MainWindow(QMainWindow):
             action.triggered.connect(lambda _checked=False, command=command: self._do(command))
             self.addAction(action)
             if command.menu:
-                self._menu(command.menu).addAction(action)
+                self.menu(command.menu).addAction(action)
         self.commands.extend(commands)
         self.refresh_commands()
 
@@ -199,6 +203,12 @@ class MainWindow(QMainWindow):
                 action.setEnabled(command.is_enabled())
                 if command.is_checked is not None:
                     action.setChecked(command.is_checked())
+
+    def menu(self, title: str) -> QMenu:
+        """Return a menu of the menu bar, made if there is none of that title."""
+        if title not in self._menus:
+            self._menus[title] = self.menuBar().addMenu(title)
+        return self._menus[title]
 
     def show_palette(self) -> None:
         """Let the user type what to do."""
@@ -223,6 +233,7 @@ class MainWindow(QMainWindow):
         self.work.close()
         for tab in self.all_tabs:
             self.close_tab(tab)
+        self.closed.emit()
         self.tiles.close()
         super().closeEvent(event)
 
@@ -260,6 +271,7 @@ class MainWindow(QMainWindow):
     def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
         tab = SlideTab(path, opened.source, opened.styles, self.tiles, self.tabs)
         self._first[tab] = opened.styles
+        self.tab_opened.emit(tab)
         tab.view.viewport_changed.connect(lambda _viewport: self.status.show_view())
         tab.view.pointed.connect(self.status.show_place)
         index = self.tabs.addTab(tab, path.name)
@@ -310,11 +322,6 @@ class MainWindow(QMainWindow):
     def _restyle(self, styles: tuple[Any, ...]) -> None:
         if self.tab is not None:
             self.tab.restyle(styles)
-
-    def _menu(self, title: str) -> QMenu:
-        if title not in self._menus:
-            self._menus[title] = self.menuBar().addMenu(title)
-        return self._menus[title]
 
     def _do(self, command: Command) -> None:
         if command.is_enabled():

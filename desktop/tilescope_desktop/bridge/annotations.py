@@ -1,0 +1,455 @@
+"""What is drawn on the open slides: every change is in the project before anything says so.
+
+There is nothing to save and nothing to recover: an edit is one transaction on disk, and after a
+crash the project is what it was after the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from PySide6.QtCore import QObject, Signal
+
+from tilescope.domain.annotation import Annotation, ObjectClass
+from tilescope.errors import UsageError
+from tilescope.runtime.cancel import CancellationToken
+from tilescope.store.project import Edit, Project, SlideRecord
+from tilescope_desktop.bridge.project_desk import OpenProject, ProjectDesk
+from tilescope_desktop.bridge.work import Job, Report, Work
+from tilescope_desktop.model import project_tasks as tasks
+from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
+from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.places import Remembered, data_folder, new_project_path
+from tilescope_desktop.model.project_tasks import OpenSlide, State
+from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected, Wishes
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Fresh:
+    """An object that is painted from memory until a picture of the project shows it.
+
+    ``revision`` is None until it is stored.
+    """
+
+    slide: OpenSlide
+    annotation: Annotation
+    revision: int | None = None
+
+
+class Annotations(QObject):
+    """The objects of the open project; used from the window's thread.
+
+    ``changed`` tells that objects are others than before or look otherwise, ``refreshed`` that
+    classes, counts or what can be undone are, ``said`` what was done, ``failed`` why not.
+
+    Parameters
+    ----------
+    folder
+        Where projects go that nobody made; the user's data folder by default.
+    """
+
+    changed = Signal()
+    refreshed = Signal()
+    selection_changed = Signal()
+    project_changed = Signal()
+    saved = Signal(str)
+    said = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.folder = data_folder() if folder is None else folder
+        self.remembered = Remembered(self.folder)
+        self.desk = ProjectDesk(self)
+        self.project: OpenProject | None = None
+        self.revision = 0
+        self.is_lent = False
+        self.active_class: str | None = None
+        self.classes: tuple[ObjectClass, ...] = DEFAULT_CLASSES
+        self.style = ObjectStyle(_colors(DEFAULT_CLASSES))
+        self.counts: dict[OpenSlide, dict[str | None, int]] = {}
+        self.undo_label: str | None = None
+        self.redo_label: str | None = None
+        self.selected: tuple[Selected, ...] = ()
+        self.selected_ids: tuple[str, ...] = ()
+        self.selected_slide: OpenSlide | None = None
+        self.fresh: list[Fresh] = []
+        self._slides: list[OpenSlide] = []
+
+    # -- slides and projects ----------------------------------------------------------------------
+
+    def attach(self, slide: OpenSlide) -> None:
+        """Show a slide's objects from now on."""
+        self._slides.append(slide)
+        self._refresh(finds=True)
+
+    def detach(self, slide: OpenSlide) -> None:
+        """Forget a slide; its objects stay in the project."""
+        if slide in self._slides:
+            self._slides.remove(slide)
+        self.counts.pop(slide, None)
+        if self.selected_slide is slide:
+            self.select_nothing()
+
+    def open_project(
+        self,
+        path: Path,
+        *,
+        is_new: bool = False,
+        then: Callable[[list[SlideRecord]], None] = lambda _slides: None,
+    ) -> None:
+        """Open a project, or make one, in the place of the one that is open.
+
+        ``then`` gets its slides.
+        """
+        if self.is_lent:
+            self.said.emit(_LENT)
+            return
+
+        def done(project: OpenProject) -> None:
+            self._take_project(project)
+            self.desk.ask(Project.slides, then, self.failed.emit)
+
+        self.desk.open(path, done, self.failed.emit, is_new=is_new)
+        if is_new:
+            self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
+
+    def close_project(self) -> None:
+        """Put the project away; nothing has to be saved."""
+        if self.is_lent:
+            self.said.emit(_LENT)
+            return
+        self.desk.shut()
+        self.project = None
+        self.remembered.note_project(None)
+        for slide in self._slides:
+            slide.number = None
+        self.classes, self.counts = DEFAULT_CLASSES, {}
+        self.undo_label = self.redo_label = None
+        self.fresh.clear()
+        self.select_nothing()
+        self._note_change()
+        self.refreshed.emit()
+        self.project_changed.emit()
+
+    def lend(
+        self,
+        work: Work,
+        name: str,
+        run: Callable[[Path, CancellationToken, Report], T],
+        on_done: Callable[[T], None],
+        on_report: Report = lambda _report: None,
+    ) -> Job | None:
+        """Let a job write to the project's file itself; edits are refused meanwhile.
+
+        A project is made when none is open. What the job did is shown when it is over, however it
+        ended; a failure is told by ``failed``.
+        """
+        if not self._may_edit():
+            return None
+        if self.project is None:
+            if not self._slides:
+                self.failed.emit(UsageError("open a slide or a project first"))
+                return None
+            self._make_project(self._slides[-1])
+        assert self.project is not None
+        path = self.project.path
+        self.is_lent = True
+        self.refreshed.emit()
+
+        def body(token: CancellationToken, report: Report) -> T:
+            return self.desk.lent(path, lambda: run(path, token, report))
+
+        def done(result: T) -> None:
+            self._take_back()
+            on_done(result)
+
+        def failed(error: BaseException) -> None:
+            self._take_back()
+            self.failed.emit(error)
+
+        return work.start(
+            name, body, done, failed, on_report, on_cancelled=lambda _result: self._take_back()
+        )
+
+    def close(self) -> None:
+        """Finish all edits and close the project, which is offered again at the next start."""
+        self.desk.close()
+
+    # -- edits ------------------------------------------------------------------------------------
+
+    def fulfil(self, slide: OpenSlide, wishes: Wishes) -> None:
+        """Do what a tool wants."""
+        for wish in wishes:
+            match wish:
+                case Draw():
+                    self._draw(slide, wish)
+                case Reshape():
+                    self._reshape(slide, wish)
+                case Pick():
+                    self._choose(slide, tasks.picked, wish)
+                case PickBox():
+                    self._choose(slide, tasks.boxed, wish)
+
+    def add(self, slide: OpenSlide, annotations: Sequence[Annotation], label: str) -> None:
+        """Add objects as one edit and select them; a project is made when none is open."""
+        if not annotations or not self._may_edit():
+            return
+        if self.project is None:
+            self._make_project(slide)
+        fresh = [Fresh(slide, annotation) for annotation in annotations]
+        ids = tuple(annotation.id for annotation in annotations)
+        self._edit(
+            lambda project: tasks.insert(project, slide, annotations, label), slide, ids, fresh
+        )
+
+    def delete_selected(self) -> None:
+        """Delete what is selected; locked objects refuse."""
+        ids, slide = self.selected_ids, self.selected_slide
+        if not ids or slide is None or not self._may_edit():
+            return
+
+        def refused(error: BaseException) -> None:
+            self.select(slide, ids)
+            self.failed.emit(error)
+
+        # At once, so that a key that follows does not mean what is about to be gone.
+        self.select_nothing()
+        self._edit(lambda project: project.delete(ids), None, (), on_error=refused)
+
+    def set_class(self, class_name: str | None) -> None:
+        """Choose the class of what is drawn next, and give it to what is selected."""
+        self.active_class = class_name
+        ids = self.selected_ids
+        self._change(lambda project: project.set_class(ids, class_name), ids)
+        self.refreshed.emit()
+
+    def lock_selected(self, is_locked: bool) -> None:
+        """Lock or unlock what is selected."""
+        ids, label = self.selected_ids, "lock" if is_locked else "unlock"
+        self._change(lambda project: project.set_locked(ids, is_locked, label=label), ids)
+
+    def put_classes(self, classes: Sequence[ObjectClass]) -> None:
+        """Add classes, or change their colours and keys."""
+        if not self._may_edit():
+            return
+        if self.project is None:
+            if not self._slides:
+                self.failed.emit(UsageError("open a slide or a project first"))
+                return
+            self._make_project(self._slides[-1])
+        slide, ids = self.selected_slide, self.selected_ids
+        self._edit(lambda project: project.put_classes(classes), slide, ids)
+
+    def undo(self) -> None:
+        """Take the newest edit back."""
+        self._turn(Project.undo, "Undone")
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self._turn(Project.redo, "Done again")
+
+    def restyle(self, style: ObjectStyle) -> None:
+        """Paint objects otherwise."""
+        self.style = style
+        self.refreshed.emit()
+
+    # -- selection --------------------------------------------------------------------------------
+
+    def select(self, slide: OpenSlide, ids: Sequence[str]) -> None:
+        """Select objects by their ids; what is not there is left out."""
+        chosen = tuple(dict.fromkeys(ids))[: tasks.MOST_SELECTED]
+        self._look(lambda _project: chosen, slide)
+
+    def select_all(self, slide: OpenSlide) -> None:
+        """Select what is shown of a slide's objects."""
+        self._look(lambda project: tasks.all_of(project, slide, self.style), slide)
+
+    def select_nothing(self) -> None:
+        """Select nothing."""
+        self.selected, self.selected_ids, self.selected_slide = (), (), None
+        self.selection_changed.emit()
+        self.refreshed.emit()
+
+    def look_up(self, object_id: str, then: Callable[[Annotation | None], None]) -> None:
+        """Give an object to ``then``."""
+        self.desk.ask(lambda project: project.get(object_id), then, self.failed.emit)
+
+    def forget_fresh(self, revision: int, slide: OpenSlide) -> None:
+        """Paint no longer from memory what a picture of this revision shows."""
+        self.fresh = [
+            one
+            for one in self.fresh
+            if one.slide is not slide or one.revision is None or one.revision > revision
+        ]
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _draw(self, slide: OpenSlide, wish: Draw) -> None:
+        try:
+            annotation, label = tasks.drawn(wish, slide, self.active_class)
+        except UsageError as error:
+            self.failed.emit(error)
+            return
+        self.add(slide, [annotation], label)
+
+    def _reshape(self, slide: OpenSlide, wish: Reshape) -> None:
+        if not self._may_edit():
+            return
+        fresh, ids = [], self.selected_ids
+        known = next((one for one in self.selected if one.id == wish.object_id), None)
+        if wish.geometry is not None and known is not None:
+            self.selected = tuple(
+                replace(one, geometry=wish.geometry) if one is known else one
+                for one in self.selected
+            )
+            shown, _ = tasks.drawn(Draw(wish.geometry), slide, known.class_name)
+            fresh = [Fresh(slide, replace(shown, id=known.id))]
+        size = slide.pixel_size
+        self._edit(lambda project: tasks.reshape(project, wish, size), slide, ids, fresh)
+
+    def _choose(
+        self, slide: OpenSlide, choose: Callable[..., tuple[str, ...]], wish: Pick | PickBox
+    ) -> None:
+        before = self.selected_ids if self.selected_slide is slide else ()
+        style = self.style
+        self._look(lambda project: choose(project, slide, wish, style, before), slide)
+
+    def _look(self, choose: Callable[[Project], tuple[str, ...]], slide: OpenSlide) -> None:
+        if self.project is None or self.is_lent:
+            return
+        slides = tuple(self._slides)
+
+        def run(project: Project) -> State:
+            return tasks.state_of(project, slides, slide, choose(project))
+
+        self.desk.ask(run, self._take_state, self.failed.emit)
+
+    def _change(self, run: Callable[[Project], object], ids: Sequence[str]) -> None:
+        """Edit what is selected, if anything is."""
+        if self.selected_ids and self.project is not None and self._may_edit():
+            self._edit(run, self.selected_slide, ids)
+
+    def _turn(self, turn: Callable[[Project], Edit | None], word: str) -> None:
+        if self.project is None or not self._may_edit():
+            return
+
+        def say(edit: Edit | None) -> None:
+            self.said.emit("There is nothing more" if edit is None else f"{word}: {edit.label}")
+
+        self._edit(turn, self.selected_slide, self.selected_ids, then=say)
+
+    def _edit(
+        self,
+        run: Callable[[Project], T],
+        slide: OpenSlide | None,
+        ids: Sequence[str],
+        fresh: Sequence[Fresh] = (),
+        then: Callable[[T], None] = lambda _result: None,
+        on_error: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.fresh.extend(fresh)
+        slides = tuple(self._slides)
+
+        def both(project: Project) -> tuple[T, State]:
+            result = run(project)
+            return result, tasks.state_of(project, slides, slide, ids)
+
+        def done(outcome: tuple[T, State]) -> None:
+            result, state = outcome
+            then(result)
+            self._take_state(state)
+            for one in fresh:
+                one.revision = self.revision + 1
+            self._note_change()
+            self.saved.emit(f"saved {datetime.now().astimezone():%H:%M:%S}")
+
+        def failed(error: BaseException) -> None:
+            self.fresh = [one for one in self.fresh if one not in fresh]
+            self._note_change()
+            self._refresh()
+            (on_error or self.failed.emit)(error)
+
+        self.desk.ask(both, done, failed)
+        self.changed.emit()
+
+    def _may_edit(self) -> bool:
+        if self.is_lent:
+            self.said.emit(_LENT)
+            return False
+        if self.project is not None and not self.project.writable:
+            self.failed.emit(UsageError(self.project.statement))
+            return False
+        return True
+
+    def _make_project(self, slide: OpenSlide) -> None:
+        path = new_project_path(self.folder, slide.path.name, datetime.now().astimezone())
+        self.project = OpenProject(path, True, "")
+
+        def failed(error: BaseException) -> None:
+            self.project = None
+            self.failed.emit(error)
+
+        self.desk.open(path, self._take_project, failed, is_new=True)
+        self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
+
+    def _take_project(self, project: OpenProject) -> None:
+        self.project = project
+        self.remembered.note_project(project.path)
+        self.select_nothing()
+        self._refresh(finds=True)
+        self.project_changed.emit()
+
+    def _take_back(self) -> None:
+        self.is_lent = False
+        self._refresh(finds=True)
+
+    def _refresh(self, *, finds: bool = False) -> None:
+        if self.project is None:
+            return
+        slides, slide, ids = tuple(self._slides), self.selected_slide, self.selected_ids
+
+        def run(project: Project) -> State:
+            if finds:
+                tasks.find_slides(project, slides)
+            return tasks.state_of(project, slides, slide, ids)
+
+        def done(state: State) -> None:
+            if self.selected_ids is not ids:  # something else was selected meanwhile
+                state = replace(
+                    state, slide=self.selected_slide, ids=self.selected_ids, marked=self.selected
+                )
+            self._take_state(state)
+            self._note_change()
+
+        self.desk.ask(run, done, lambda _error: None)
+
+    def _ask_quietly(self, run: Callable[[Project], object]) -> None:
+        self.desk.ask(run, lambda _result: None, lambda _error: None)
+
+    def _take_state(self, state: State) -> None:
+        self.classes = state.classes
+        self.style = replace(self.style, colors=_colors(state.classes))
+        self.counts = state.counts
+        self.undo_label, self.redo_label = state.undo, state.redo
+        self.selected_slide, self.selected_ids = state.slide, state.ids
+        self.selected = state.marked
+        self.selection_changed.emit()
+        self.refreshed.emit()
+
+    def _note_change(self) -> None:
+        self.revision += 1
+        self.changed.emit()
+
+
+_LENT = "The project is being written to; wait until that is done, or cancel it"
+
+
+def _colors(classes: Sequence[ObjectClass]) -> dict[str, tuple[int, int, int]]:
+    return {one.name: one.color for one in classes}

@@ -1,0 +1,227 @@
+"""A click model beside the window: one thread, the newest preview wins, no click is dropped."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject, Signal
+
+from tilescope.domain.annotation import Author
+from tilescope.domain.clicks import Prompt
+from tilescope.domain.scale import PixelSize
+from tilescope.errors import Cancelled, TilescopeError
+from tilescope.io.cache import TileCache
+from tilescope.io.source import SlideSource
+from tilescope.jobs.click import ClickReport
+from tilescope.jobs.click_session import ClickOptions, ClickResult, ClickSession
+from tilescope.plugins.registry import find_model
+from tilescope_desktop.bridge.mailbox import Mailbox
+from tilescope_desktop.model.tools.click import Answer
+from tilescope_desktop.model.tools.tool import Draw
+
+Ring = NDArray[np.float64]
+Then = Callable[[Answer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ClickPlace:
+    """Where clicks are made.
+
+    Attributes
+    ----------
+    committed
+        Returns the outlines near a prompt, level-0 pixels, that a new object stays clear of; runs
+        in the desk's thread.
+    """
+
+    source: SlideSource
+    cache: TileCache
+    plane: int
+    threads: int
+    committed: Callable[[Prompt], Sequence[Ring]] = lambda _prompt: ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    place: ClickPlace
+    prompt: Prompt | None
+    then: Then
+    beside: bool = False
+
+
+class ClickDesk(QObject):
+    """Answers the click tool.
+
+    Parameters
+    ----------
+    front
+        Returns where clicks are made now, None without a slide; on the window's thread.
+    model_id
+        The click model in use.
+    """
+
+    failed = Signal(object)
+
+    def __init__(
+        self,
+        front: Callable[[], ClickPlace | None],
+        model_id: str,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.model_id = model_id
+        self._front = front
+        self._changed = threading.Condition()
+        self._clicks: deque[_Task] = deque()
+        self._preview: _Task | None = None
+        self._is_busy = False
+        self._stopped = False
+        self._session: ClickSession | None = None
+        self._held: tuple[object, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._mailbox = Mailbox(self)
+        self._mailbox.arrived.connect(self._tell)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether every click is answered."""
+        with self._changed:
+            return not self._clicks and self._preview is None and not self._is_busy
+
+    def segment(self, prompt: Prompt, then: Then, *, beside: bool) -> None:
+        """Answer a click, after those before it."""
+        self._ask(prompt, then, beside=beside)
+
+    def preview(self, prompt: Prompt, then: Then) -> None:
+        """Show what a click here would give, unless the mouse has moved on or clicks wait."""
+        place = self._front()
+        if place is None:
+            return
+        with self._changed:
+            self._preview = _Task(place, prompt, then)
+            self._start()
+
+    def warm(self) -> None:
+        """Open the model for the slide in front."""
+        self._ask(None, lambda _answer: None, beside=False)
+
+    def close(self) -> None:
+        """End the thread; calling it twice is fine."""
+        with self._changed:
+            self._stopped = True
+            self._clicks.clear()
+            self._preview = None
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._mailbox.close()
+
+    def release(self, source: SlideSource) -> None:
+        """Let go of a slide that is about to be closed, once the click at work is answered."""
+        with self._changed:
+            self._clicks = deque(t for t in self._clicks if t.place.source is not source)
+            if self._preview is not None and self._preview.place.source is source:
+                self._preview = None
+            self._changed.wait_for(lambda: not self._is_busy)
+            if self._held and self._held[0] is source:
+                self._drop()
+
+    # -- on the window's thread
+
+    def _ask(self, prompt: Prompt | None, then: Then, *, beside: bool) -> None:
+        place = self._front()
+        if place is None:
+            return
+        with self._changed:
+            self._preview = None
+            self._clicks.append(_Task(place, prompt, then, beside))
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._stopped:
+            self._thread = threading.Thread(target=self._work, name="tilescope-click", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _tell(self, letters: list[object]) -> None:
+        for letter in letters:
+            if isinstance(letter, BaseException):
+                self.failed.emit(letter)
+            elif isinstance(letter, tuple):
+                then, answer = letter
+                then(answer)
+
+    # -- in the thread
+
+    def _work(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                self._do(task)
+            except Cancelled:
+                pass
+            except TilescopeError as error:
+                self._mailbox.post(error)
+            finally:
+                with self._changed:
+                    self._is_busy = False
+                    self._changed.notify_all()
+        with self._changed:
+            self._drop()
+
+    def _next(self) -> _Task | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._clicks or self._preview)
+            if self._stopped:
+                return None
+            self._is_busy = True
+            if self._clicks:
+                return self._clicks.popleft()
+            task, self._preview = self._preview, None
+            return task
+
+    def _do(self, task: _Task) -> None:
+        session = self._session_for(task.place)
+        if task.prompt is None:
+            return
+        committed = task.place.committed(task.prompt) if task.beside else ()
+        (result,) = session.segment([task.prompt], committed=committed)
+        self._mailbox.post((task.then, self._answer(session, task.place, result)))
+
+    def _session_for(self, place: ClickPlace) -> ClickSession:
+        wanted = (place.source, place.plane, self.model_id)
+        if self._session is None or self._held != wanted:
+            self._drop()
+            options = ClickOptions(threads=place.threads, plane=place.plane)
+            model = find_model(self.model_id)
+            self._session = ClickSession(model, place.source, place.cache, options)
+            self._held = wanted
+        return self._session
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            with suppress(TilescopeError):
+                self._session.close()
+        self._session, self._held = None, ()
+
+    def _answer(self, session: ClickSession, place: ClickPlace, result: ClickResult) -> Answer:
+        if result.ring is None:
+            return Answer(None, result.prompt, result.reason)
+        pixel_size: PixelSize | None = place.source.info.pixel_size
+        report = ClickReport(
+            (result,),
+            session.model,
+            session.licence,
+            session.class_name,
+            session.diameter_px,
+            pixel_size,
+        )
+        author = Author("model", session.model.id, report.record(result))
+        return Answer(Draw(shapely.Polygon(result.ring), author), result.prompt)

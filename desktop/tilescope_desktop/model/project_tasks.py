@@ -1,0 +1,265 @@
+"""What the window asks of a project: each function runs in the project's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import shapely
+
+from tilescope.domain.annotation import Annotation, Author, ObjectClass
+from tilescope.domain.geometry import Point, Rect
+from tilescope.domain.scale import PixelSize
+from tilescope.domain.slide import SlideInfo
+from tilescope.errors import TilescopeError, UsageError
+from tilescope.jobs.project_slides import add_slide, identity_of_slide
+from tilescope.ops import measures
+from tilescope.ops.validity import clean
+from tilescope.store.history import Standing
+from tilescope.store.project import Project, View
+from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.picking import inside_box, object_at
+from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected
+from tilescope_desktop.model.view_parts import selected
+
+#: Objects that can be selected together, and those of them whose outline is marked.
+MOST_SELECTED = 20_000
+_MOST_MARKED = 500
+_CANDIDATES = 2000
+_NOT_STORED = ("Centroid X", "Centroid Y")
+_EDITS = 50
+_NOUNS = ("point", "line", "area")
+
+
+@dataclass(slots=True, eq=False)
+class OpenSlide:
+    """A slide in the window, and what it is in the project.
+
+    Attributes
+    ----------
+    number
+        Its number in the open project; None while nothing of it is there.
+    pixel_size
+        What the user or else the slide says.
+    plane
+        z and t that are shown.
+    """
+
+    path: Path
+    info: SlideInfo
+    number: int | None = None
+    pixel_size: PixelSize | None = None
+    plane: tuple[int, int] = (0, 0)
+    _identity: str | None = field(default=None, init=False)
+
+    def identity(self) -> str | None:
+        """Return what it is known by in a project; None where it cannot be in one."""
+        if self._identity is None:
+            try:
+                self._identity = identity_of_slide(self.path, self.info)
+            except (TilescopeError, OSError):
+                return None
+        return self._identity
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What the window has to know after something was done.
+
+    Attributes
+    ----------
+    counts
+        Objects by class of every open slide.
+    undo, redo
+        What would be undone and done again, None for nothing.
+    slide, ids, marked
+        What is selected, on which slide, and the outlines of the first of them.
+    """
+
+    classes: tuple[ObjectClass, ...]
+    counts: dict[OpenSlide, dict[str | None, int]]
+    undo: str | None
+    redo: str | None
+    slide: OpenSlide | None = None
+    ids: tuple[str, ...] = ()
+    marked: tuple[Selected, ...] = ()
+
+
+def state_of(
+    project: Project,
+    slides: Sequence[OpenSlide],
+    slide: OpenSlide | None,
+    ids: Sequence[str],
+) -> State:
+    """Return what holds now; of the selection what is still there."""
+    edits = project.history(_EDITS)
+    done = [edit.label for edit in edits if edit.standing is Standing.DONE]
+    undone = [edit.label for edit in edits if edit.standing is Standing.UNDONE]
+    marked, there = [], list(ids[_MOST_MARKED:])
+    for name in ids[:_MOST_MARKED]:
+        found = project.get(name)
+        if found is not None:
+            shape = shapely.from_wkb(found.geometry)
+            marked.append(Selected(name, shape, found.class_name, found.locked))
+    there = [*(one.id for one in marked), *there]
+    return State(
+        tuple(project.classes()),
+        {s: {} if s.number is None else project.counts_by_class(s.number) for s in slides},
+        done[0] if done else None,
+        undone[-1] if undone else None,
+        slide if there else None,
+        tuple(there),
+        tuple(marked),
+    )
+
+
+def find_slides(project: Project, slides: Sequence[OpenSlide]) -> None:
+    """Give open slides their numbers; one that was moved is linked anew."""
+    known = {record.identity: record for record in project.slides()}
+    for slide in slides:
+        identity = slide.identity()
+        record = None if identity is None else known.get(identity)
+        slide.number = None if record is None else record.slide
+        if record is None or identity is None or not project.writable:
+            continue
+        if not any(path.exists() for path in record.candidates(project.path)):
+            project.relink(record.slide, slide.path, identity)
+
+
+def insert(
+    project: Project, slide: OpenSlide, annotations: Sequence[Annotation], label: str
+) -> None:
+    """Add objects to a slide, which is added too if it is new."""
+    if slide.number is None:
+        slide.number = add_slide(project, slide.path, slide.info, slide.pixel_size)
+    project.insert(slide.number, [annotations], label=label)
+
+
+def drawn(
+    wish: Draw, slide: OpenSlide, class_name: str | None, user: str = ""
+) -> tuple[Annotation, str]:
+    """Return the object that was drawn, valid and measured, and what to call the edit.
+
+    Raises
+    ------
+    UsageError
+        When the outline cannot be an object.
+    """
+    shape = _cleaned(wish.geometry)
+    annotation = Annotation(
+        str(uuid4()),
+        _wkb(shape),
+        wish.kind,
+        class_name,
+        measurements=measured(shape, slide.pixel_size),
+        author=wish.author or Author("user", user),
+        z=slide.plane[0],
+        t=slide.plane[1],
+    )
+    return annotation, f"draw {_NOUNS[shapely.get_dimensions(shape)]}"
+
+
+def reshape(project: Project, wish: Reshape, pixel_size: PixelSize | None) -> None:
+    """Give an object its new outline and measure it again, or delete it.
+
+    Raises
+    ------
+    UsageError
+        When it is gone or locked, or the outline cannot be an object.
+    """
+    if wish.geometry is None:
+        project.delete([wish.object_id])
+        return
+    old = project.get(wish.object_id)
+    if old is None:
+        raise UsageError("the object is no longer there")
+    project.edit([reshaped(old, wish.geometry, pixel_size)], label="change outline")
+
+
+def reshaped(
+    old: Annotation, geometry: shapely.Geometry, pixel_size: PixelSize | None
+) -> Annotation:
+    """Return an object with another outline, measured again."""
+    shape = _cleaned(geometry)
+    stale = measured(shapely.from_wkb(old.geometry), pixel_size)
+    kept = {name: value for name, value in old.measurements.items() if name not in stale}
+    return replace(old, geometry=_wkb(shape), measurements={**kept, **measured(shape, pixel_size)})
+
+
+def measured(shape: shapely.Geometry, pixel_size: PixelSize | None) -> dict[str, float]:
+    """Return the measurements of an outline by the names that QuPath gives them."""
+    columns = measures.measure(np.array([shape], object), pixel_size).named()
+    return {
+        name: round(float(values[0]), 4)
+        for name, values in columns.items()
+        if not name.startswith(_NOT_STORED) and np.isfinite(values[0])
+    }
+
+
+def picked(
+    project: Project, slide: OpenSlide, wish: Pick, style: ObjectStyle, before: Sequence[str]
+) -> tuple[str, ...]:
+    """Return what is selected after a click."""
+    name = _name_at(project, slide, wish.at_l0, wish.reach_px, style)
+    if not wish.toggles:
+        return () if name is None else (name,)
+    kept = tuple(one for one in before if one != name)
+    return kept if name is None or name in before else (*kept, name)
+
+
+def boxed(
+    project: Project, slide: OpenSlide, wish: PickBox, style: ObjectStyle, before: Sequence[str]
+) -> tuple[str, ...]:
+    """Return what is selected after a box was drawn."""
+    found = _shown(project, slide, _around(wish.box_l0), MOST_SELECTED, style)
+    names = []
+    if found is not None:
+        names = [found.id_of(int(index)) for index in inside_box(found, wish.box_l0)]
+    kept = before if wish.adds else ()
+    return tuple(dict.fromkeys([*kept, *names]))[:MOST_SELECTED]
+
+
+def all_of(project: Project, slide: OpenSlide, style: ObjectStyle) -> tuple[str, ...]:
+    """Return the objects of a slide that are shown, up to those that can be selected."""
+    found = _shown(project, slide, Rect(-(2**30), -(2**30), 2**30, 2**30), MOST_SELECTED, style)
+    return () if found is None else tuple(found.id_of(index) for index in range(len(found)))
+
+
+def _name_at(
+    project: Project, slide: OpenSlide, at: Point, reach: float, style: ObjectStyle
+) -> str | None:
+    rect = _around((at.x - reach, at.y - reach, at.x + reach, at.y + reach))
+    found = _shown(project, slide, rect, _CANDIDATES, style)
+    index = None if found is None else object_at(found, at, reach)
+    return None if found is None or index is None else found.id_of(index)
+
+
+def _shown(
+    project: Project, slide: OpenSlide, rect: Rect, limit: int, style: ObjectStyle
+) -> View | None:
+    if slide.number is None:
+        return None
+    z, t = slide.plane
+    view = project.in_view(slide.number, rect, limit, z=z, t=t)
+    return selected(view, style.shown(view.classes, view.kinds, view.class_names))
+
+
+def _around(box: tuple[float, float, float, float]) -> Rect:
+    left, top = int(np.floor(box[0])), int(np.floor(box[1]))
+    return Rect(left, top, max(left + 1, int(np.ceil(box[2]))), max(top + 1, int(np.ceil(box[3]))))
+
+
+def _cleaned(geometry: shapely.Geometry) -> Any:  # noqa: ANN401 - shapely is untyped
+    found = clean(np.array([geometry], object))
+    if found.refused:
+        raise UsageError(f"nothing was changed: the outline {found.refused[0]}")
+    return found.geometries[0]
+
+
+def _wkb(shape: shapely.Geometry) -> bytes:
+    data: bytes = shapely.to_wkb(shape, byte_order=1, output_dimension=2)
+    return data

@@ -1,0 +1,248 @@
+"""What a tool is: it gets the mouse in level-0 pixels and gives back what is to be done.
+
+A tool knows neither widgets nor projects. It changes nothing itself: each method returns *wishes*,
+which the window fulfils in this order, each drawing wish as one undoable edit. Between two events
+the window paints the tool's ``preview``. A tool that finds something later, in a thread of its own,
+hands its wishes to the window when it has them; nothing else differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tilescope.domain.annotation import Author, ObjectKind
+from tilescope.domain.geometry import Point
+from tilescope_desktop.model.pointer import Pointer
+
+Line = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Add an object.
+
+    Attributes
+    ----------
+    geometry
+        What was drawn, in level-0 pixels; made valid by whoever adds it.
+    author
+        Who made it; None is the user.
+    kind
+        What it is for.
+    """
+
+    geometry: shapely.Geometry
+    author: Author | None = None
+    kind: ObjectKind = "annotation"
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """Give an object another shape; None removes it, as nothing is left of it."""
+
+    object_id: str
+    geometry: shapely.Geometry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """Select the object at a place, or none.
+
+    Attributes
+    ----------
+    reach_px
+        How far beside an outline still counts, in level-0 pixels.
+    toggles
+        Whether the others stay selected, and one that is selected no longer is.
+    """
+
+    at_l0: Point
+    reach_px: float
+    toggles: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PickBox:
+    """Select what lies wholly in a box of left, top, right, bottom in level-0 pixels."""
+
+    box_l0: tuple[float, float, float, float]
+    adds: bool = False
+
+
+Wish = Draw | Reshape | Pick | PickBox
+Wishes = Sequence[Wish]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """What is painted while a tool is used, all in level-0 pixels.
+
+    Attributes
+    ----------
+    shape
+        What would be drawn now.
+    is_removal
+        Whether it is cut away instead.
+    line
+        A line that is not closed yet, ``float64[n, 2]``.
+    handles
+        Places that can be dragged, ``float64[n, 2]``.
+    ring
+        Middle and radius of a circle around the cursor.
+    text
+        A word beside the cursor, such as a length.
+    """
+
+    shape: shapely.Geometry | None = None
+    is_removal: bool = False
+    line: Line | None = None
+    handles: Line | None = None
+    ring: tuple[Point, float] | None = None
+    text: str = ""
+
+
+NOTHING = Preview()
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """An object that is selected."""
+
+    id: str
+    geometry: shapely.Geometry
+    class_name: str | None = None
+    is_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """What the view shows of the slide.
+
+    Attributes
+    ----------
+    colors
+        ``uint8[height, width, 3]``.
+    to_l0
+        ``float64[2, 3]``: level-0 x and y are ``to_l0 @ (column, row, 1)``.
+    """
+
+    colors: NDArray[np.uint8]
+    to_l0: NDArray[np.float64]
+
+    def place_of(self, at_l0: Point) -> tuple[int, int]:
+        """Return column and row of a level-0 point; they may lie outside."""
+        offset = np.array([at_l0.x, at_l0.y]) - self.to_l0[:, 2]
+        column, row = np.linalg.solve(self.to_l0[:, :2], offset)
+        return int(np.floor(column)), int(np.floor(row))
+
+    def outline_l0(self, ring: Line) -> Line:
+        """Return a ring in pixels of the view in level-0 pixels."""
+        moved: Line = ring @ self.to_l0[:, :2].T + self.to_l0[:, 2]
+        return moved
+
+
+class Scene(Protocol):
+    """What a tool may look at."""
+
+    @property
+    def selected(self) -> Sequence[Selected]:
+        """The objects that are selected; of very many only the first."""
+        ...
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per level-0 pixel."""
+        ...
+
+    def pixels(self) -> Pixels | None:
+        """Return what the view shows."""
+        ...
+
+
+@dataclass
+class Tool:
+    """A tool that does nothing; others override what they need.
+
+    A tool that returns False for ``takes`` leaves the mouse to the view, which pans.
+
+    Attributes
+    ----------
+    id, title
+        Its stable name and what users call it.
+    scene
+        What it may look at.
+    """
+
+    scene: Scene
+    id: str = ""
+    title: str = ""
+    _preview: Preview = field(default=NOTHING, init=False)
+
+    @property
+    def preview(self) -> Preview:
+        """What to paint now."""
+        return self._preview
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether something is begun and not finished."""
+        return False
+
+    def takes(self, pointer: Pointer) -> bool:
+        """Tell whether the tool wants this press."""
+        return pointer.is_primary
+
+    def press(self, pointer: Pointer) -> Wishes:
+        """Take a button going down."""
+        return ()
+
+    def move(self, pointer: Pointer) -> Wishes:
+        """Take a move, with or without a button down."""
+        return ()
+
+    def release(self, pointer: Pointer) -> Wishes:
+        """Take a button going up."""
+        return ()
+
+    def double(self, pointer: Pointer) -> Wishes:
+        """Take the second press of a double click; a release follows. To most tools it is one."""
+        return self.press(pointer)
+
+    def finish(self) -> Wishes:
+        """Complete what is begun, by Enter."""
+        return ()
+
+    def step_back(self) -> bool:
+        """Take back the last step of what is begun, by Backspace; False when there is none."""
+        return False
+
+    def cancel(self) -> None:
+        """Forget what is begun: by Escape, or as another tool is taken."""
+        self._preview = NOTHING
+
+
+class MoveTool(Tool):
+    """Leaves the mouse to the view."""
+
+    def takes(self, pointer: Pointer) -> bool:
+        """Take nothing."""
+        return False
+
+
+def length_text(length_px: float, um_per_px: float | None) -> str:
+    """Return a length in the unit people read."""
+    if um_per_px is None:
+        return f"{length_px:.0f} px"
+    length_um = length_px * um_per_px
+    return f"{length_um / 1000:.3f} mm" if length_um >= 1000 else f"{length_um:.1f} µm"
+
+
+def points_of(points: Sequence[Point]) -> Line:
+    """Return points as ``float64[n, 2]``."""
+    return np.array([(p.x, p.y) for p in points], np.float64).reshape(-1, 2)

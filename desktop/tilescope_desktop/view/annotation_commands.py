@@ -1,0 +1,148 @@
+"""Drawing, choosing and changing objects as commands, under QuPath's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.tools.tool import Tool
+from tilescope_desktop.view.tool_bench import ToolBench
+
+_TOOL_KEYS = {
+    "move": "M",
+    "select": "S",
+    "point": ".",
+    "line": "L",
+    "polyline": "V",
+    "rectangle": "R",
+    "ellipse": "O",
+    "polygon": "P",
+    "freehand": "Shift+P",
+    "brush": "B",
+    "wand": "W",
+    "vertices": "E",
+    "ruler": "Shift+L",
+}
+_OPACITY_STEP = 0.1
+
+
+def tool_commands(bench: ToolBench, cancel: Callable[[], None]) -> list[Command]:
+    """Return the commands that take a tool into the hand; ``cancel`` is what Escape does."""
+    return [
+        *(tool_command(bench, tool, _TOOL_KEYS.get(tool.id, "")) for tool in bench.tools),
+        Command("tool.cancel", "Cancel, or select nothing", "Tools", cancel, "Esc"),
+        Command("tool.finish", "Finish the shape (Enter)", "Tools", bench.finish),
+        Command("tool.larger", "Larger brush", "Tools", lambda: bench.resize_brush(1), "]"),
+        Command("tool.smaller", "Smaller brush", "Tools", lambda: bench.resize_brush(-1), "["),
+    ]
+
+
+def tool_command(bench: ToolBench, tool: Tool, shortcut: str) -> Command:
+    """Return the command that takes one tool into the hand."""
+    return Command(
+        f"tool.{tool.id}",
+        tool.title,
+        "Tools",
+        lambda: bench.take_tool(tool.id),
+        shortcut,
+        is_checked=lambda: bench.tool.id == tool.id,
+    )
+
+
+def edit_commands(bench: ToolBench, annotations: Annotations) -> list[Command]:
+    """Return the commands that change objects."""
+
+    def has_selection() -> bool:
+        return bool(annotations.selected_ids)
+
+    def delete() -> None:
+        if not bench.step_back():
+            annotations.delete_selected()
+
+    def select_all() -> None:
+        slide = bench.front_slide
+        if slide is not None:
+            annotations.select_all(slide)
+
+    def lock(is_locked: bool) -> Callable[[], None]:
+        return lambda: annotations.lock_selected(is_locked)
+
+    def can_undo() -> bool:
+        return annotations.undo_label is not None
+
+    def can_redo() -> bool:
+        return annotations.redo_label is not None
+
+    return [
+        Command("edit.undo", "Undo", "Edit", annotations.undo, "Ctrl+Z", can_undo),
+        Command("edit.redo", "Redo", "Edit", annotations.redo, "Ctrl+Shift+Z", can_redo),
+        Command("edit.delete", "Delete", "Edit", delete, "Del", has_selection),
+        Command("edit.all", "Select all shown", "Edit", select_all, "Ctrl+A"),
+        Command(
+            "edit.none",
+            "Select nothing",
+            "Edit",
+            annotations.select_nothing,
+            "Ctrl+Alt+R",
+            has_selection,
+        ),
+        Command("edit.lock", "Lock", "Edit", lock(True), "Ctrl+Shift+K", has_selection),
+        Command("edit.unlock", "Unlock", "Edit", lock(False), "Ctrl+Alt+K", has_selection),
+    ]
+
+
+def object_commands(annotations: Annotations) -> list[Command]:
+    """Return the commands that say how objects look, and those that choose a class by its key."""
+
+    def switch(name: str, title: str, key: str) -> Command:
+        def turn() -> None:
+            is_on = bool(getattr(annotations.style, name))
+            annotations.restyle(annotations.style.switched(name, not is_on))
+
+        return Command(
+            f"objects.{name.replace('_', '-')}",
+            title,
+            "Objects",
+            turn,
+            key,
+            is_checked=lambda: bool(getattr(annotations.style, name)),
+        )
+
+    def fade(step: float) -> Callable[[], None]:
+        def run() -> None:
+            opacity = min(max(annotations.style.opacity + step, 0.0), 1.0)
+            annotations.restyle(_faded(annotations.style, opacity))
+
+        return run
+
+    return [
+        switch("shows_annotations", "Show annotations", "A"),
+        switch("shows_detections", "Show detections", "D"),
+        switch("fills_annotations", "Fill annotations", "Shift+F"),
+        switch("fills_detections", "Fill detections", "F"),
+        Command("objects.stronger", "Stronger", "Objects", fade(_OPACITY_STEP), "Ctrl+]"),
+        Command("objects.fainter", "Fainter", "Objects", fade(-_OPACITY_STEP), "Ctrl+["),
+        *(_class_command(annotations, key) for key in "123456789"),
+        Command("objects.class-0", "No class", "", lambda: annotations.set_class(None), "0"),
+    ]
+
+
+def _class_command(annotations: Annotations, key: str) -> Command:
+    def name() -> str | None:
+        return next((one.name for one in annotations.classes if one.hot_key == key), None)
+
+    return Command(
+        f"objects.class-{key}",
+        f"Class of key {key}",
+        "",
+        lambda: annotations.set_class(name()),
+        key,
+        lambda: name() is not None,
+    )
+
+
+def _faded(style: ObjectStyle, opacity: float) -> ObjectStyle:
+    return replace(style, opacity=round(opacity, 2))

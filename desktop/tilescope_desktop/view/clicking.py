@@ -1,0 +1,111 @@
+"""The click tool in the window: its model, its slide, what it must not run into."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QObject
+
+from tilescope.domain.clicks import Prompt
+from tilescope.domain.geometry import Rect
+from tilescope.io.cache import TileCache
+from tilescope.plugins.registry import installed_models
+from tilescope.store.project import Project, View
+from tilescope_desktop.bridge.click_desk import ClickDesk, ClickPlace
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.tools.click import ClickTool
+from tilescope_desktop.view.annotating import Annotating
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.slide_tab import SlideTab
+
+_TASK = "click"
+_SHORTCUT = "K"
+_AREA = 2
+#: Objects this close to a click, level-0 pixels, are kept clear of; larger ones are regions that
+#: cells lie in.
+_AROUND_PX = 400
+_MOST_BESIDE = 2000
+
+
+class Clicking(QObject):
+    """Adds the click tool to a window, when a click model is installed."""
+
+    def __init__(self, window: MainWindow, objects: Annotating, cache: TileCache) -> None:
+        super().__init__(window)
+        self._window = window
+        self._objects = objects
+        self._cache = cache
+        models = [model for model in installed_models() if model.spec.task == _TASK]
+        self.desk = ClickDesk(self._place, models[0].spec.id if models else "", self)
+        self.desk.failed.connect(window.show_error)
+        bench = objects.bench
+        tool = ClickTool(bench, self.desk, bench.fulfil, bench.repaint)
+        bench.add_tool(tool)
+        bench.tool_changed.connect(lambda taken: self._warm(is_mine=taken is tool))
+        window.add_commands(
+            [
+                Command(
+                    f"tool.{tool.id}",
+                    tool.title,
+                    "Tools",
+                    lambda: bench.take_tool(tool.id),
+                    _SHORTCUT,
+                    is_enabled=lambda: bool(models),
+                    is_checked=lambda: bench.tool is tool,
+                )
+            ]
+        )
+        objects.bar.add(tool)
+        window.tab_closed.connect(self._release)
+        window.closed.connect(self.desk.close)
+
+    def _warm(self, *, is_mine: bool) -> None:
+        if is_mine:
+            self.desk.warm()
+
+    def _release(self, tab: SlideTab) -> None:
+        self.desk.release(tab.source)
+
+    def _place(self) -> ClickPlace | None:
+        tab = self._window.tab
+        if tab is None or not self.desk.model_id:
+            return None
+        slide = self._objects.bench.slides.get(tab)
+        number, plane = (None, (0, 0)) if slide is None else (slide.number, slide.plane)
+
+        def committed(prompt: Prompt) -> Sequence[NDArray[np.float64]]:
+            if number is None:
+                return ()
+            around = _around(prompt)
+            found = self._objects.annotations.desk.wait(
+                lambda project: _in_view(project, number, around, plane)
+            )
+            return _rings(found)
+
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+        return ClickPlace(tab.source, self._cache, tab.planes.plane, threads, committed)
+
+
+def _around(prompt: Prompt) -> Rect:
+    x, y = (round(value) for value in prompt.clicks.middle)
+    return Rect(x - _AROUND_PX, y - _AROUND_PX, x + _AROUND_PX, y + _AROUND_PX)
+
+
+def _in_view(project: Project, slide: int, rect: Rect, plane: tuple[int, int]) -> View:
+    z, t = plane
+    return project.in_view(slide, rect, _MOST_BESIDE, z=z, t=t)
+
+
+def _rings(view: View) -> list[NDArray[np.float64]]:
+    """Return the outer rings of areas that are not much larger than a cell."""
+    found = []
+    for index in np.flatnonzero(view.dimensions == _AREA):
+        first = int(view.object_offsets[index])
+        start, end = (int(v) for v in view.ring_offsets[first : first + 2])
+        ring = view.points[start:end].astype(np.float64)
+        if len(ring) > 3 and np.ptp(ring, axis=0).max() < _AROUND_PX:
+            found.append(ring[:-1] if (ring[0] == ring[-1]).all() else ring)
+    return found

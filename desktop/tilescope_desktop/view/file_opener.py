@@ -1,0 +1,59 @@
+"""Files by menu, drag and drop or command line: each goes where its kind belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PySide6.QtCore import QObject
+
+from tilescope_desktop.model.places import PROJECT_SUFFIX, Remembered
+
+Handler = Callable[[Path], None]
+
+_OBJECTS = (".geojson", ".geojson.gz", ".json", ".json.gz", ".xml", ".ndpa")
+
+
+class FileOpener(QObject):
+    """Opens files; what no handler takes is a slide.
+
+    Parameters
+    ----------
+    open_slide
+        Opens anything else.
+    """
+
+    def __init__(
+        self, remembered: Remembered, open_slide: Handler, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._remembered = remembered
+        self._open_slide = open_slide
+        self._handlers: list[tuple[tuple[str, ...], Handler]] = []
+
+    def handle(self, suffixes: Sequence[str], open_file: Handler) -> None:
+        """Have files of these endings opened otherwise; the last who asks is asked first."""
+        self._handlers.insert(0, (tuple(suffixes), open_file))
+
+    def handle_objects(self, open_file: Handler) -> None:
+        """Have files of annotations opened by this."""
+        self.handle(_OBJECTS, open_file)
+
+    def handle_projects(self, open_file: Handler) -> None:
+        """Have projects opened by this."""
+        self.handle((PROJECT_SUFFIX,), open_file)
+
+    def open(self, names: Sequence[str | Path]) -> None:
+        """Open files, in their order."""
+        for name in names:
+            path = Path(name)
+            open_file = self._handler(path.name.casefold())
+            open_file(path)
+            if open_file == self._open_slide:
+                self._remembered.note_file(path)
+
+    def _handler(self, name: str) -> Handler:
+        for suffixes, open_file in self._handlers:
+            if name.endswith(suffixes):
+                return open_file
+        return self._open_slide

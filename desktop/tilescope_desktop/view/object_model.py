@@ -1,0 +1,103 @@
+"""A table of objects as Qt wants it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
+from PySide6.QtGui import QColor
+
+from tilescope_desktop.model.object_rows import FIXED, ObjectRows
+from tilescope_desktop.model.object_style import ObjectStyle
+
+Index = QModelIndex | QPersistentModelIndex
+_ROLE = Qt.ItemDataRole
+
+
+class ObjectModel(QAbstractTableModel):
+    """Rows of objects; sorting and filtering change which rows stand where."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: ObjectRows | None = None
+        self._order: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._words = ""
+        self._sorting: tuple[int, bool] | None = None
+        self.style = ObjectStyle()
+
+    @property
+    def rows(self) -> ObjectRows | None:
+        """The table behind, in its own order."""
+        return self._rows
+
+    @property
+    def order(self) -> NDArray[np.intp]:
+        """The row of the table behind for each row that is shown."""
+        return self._order
+
+    def show_rows(self, rows: ObjectRows | None) -> None:
+        """Show another table, sorted and filtered as the one before."""
+        self.beginResetModel()
+        self._rows = rows
+        self._arrange()
+        self.endResetModel()
+
+    def filter(self, words: str) -> None:
+        """Show the rows that have every word."""
+        self.beginResetModel()
+        self._words = words
+        self._arrange()
+        self.endResetModel()
+
+    def object_row(self, index: Index) -> int:
+        """Return the row of the table behind."""
+        return int(self._order[index.row()])
+
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: N802, B008 - Qt's name
+        """Return how many rows are shown; called by Qt."""
+        return 0 if parent.isValid() else len(self._order)
+
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: N802, B008 - Qt's name
+        """Return how many columns there are; called by Qt."""
+        if parent.isValid():
+            return 0
+        return len(FIXED) if self._rows is None else len(self._rows.columns)
+
+    def headerData(  # noqa: N802 - Qt's name
+        self, section: int, orientation: Qt.Orientation, role: int = _ROLE.DisplayRole
+    ) -> str | None:
+        """Return the title of a column; called by Qt."""
+        if role != _ROLE.DisplayRole or orientation != Qt.Orientation.Horizontal:
+            return None
+        columns = FIXED if self._rows is None else self._rows.columns
+        return columns[section] if section < len(columns) else None
+
+    def data(self, index: Index, role: int = _ROLE.DisplayRole) -> object:
+        """Return what a cell shows; called by Qt."""
+        if self._rows is None or not index.isValid() or index.row() >= len(self._order):
+            return None
+        row = int(self._order[index.row()])
+        if role == _ROLE.DisplayRole:
+            return self._rows.text(row, index.column())
+        if role == _ROLE.DecorationRole and index.column() == 0:
+            name = str(self._rows.class_names[row])
+            return QColor(*self.style.color_of(name or None))
+        if role == _ROLE.TextAlignmentRole and index.column() >= len(FIXED):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Order the rows by a column; called by Qt."""
+        self.beginResetModel()
+        self._sorting = (column, order == Qt.SortOrder.DescendingOrder)
+        self._arrange()
+        self.endResetModel()
+
+    def _arrange(self) -> None:
+        if self._rows is None:
+            self._order = np.zeros(0, np.intp)
+            return
+        self._order = self._rows.filtered(self._words)
+        if self._sorting is not None and 0 <= self._sorting[0] < len(self._rows.columns):
+            column, descending = self._sorting
+            self._order = self._rows.sorted(self._order, column, descending=descending)

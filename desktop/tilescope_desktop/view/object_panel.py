@@ -1,0 +1,219 @@
+"""The objects of a slide as a table: sorted, filtered, found again by a double click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PySide6.QtCore import QItemSelection, QModelIndex, QTimer, Signal
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from tilescope.domain.geometry import Rect
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.object_rows import read_project, rows_of
+from tilescope_desktop.bridge.work import Job, Work
+from tilescope_desktop.model.object_rows import ObjectRows
+from tilescope_desktop.model.project_tasks import MOST_SELECTED
+from tilescope_desktop.view.object_model import ObjectModel
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.tool_bench import ToolBench
+from tilescope_desktop.view.value_histogram import ValueHistogram
+
+_LATER_MS = 250
+#: A double click shows the object this much larger than itself.
+_ROOM = 4.0
+_CLOSEST_L0_PER_PX = 0.125
+
+
+class ObjectPanel(QWidget):
+    """A table of the objects of the slide in front.
+
+    It is filled by a worker while it can be seen; ``shown`` tells that it is.
+    """
+
+    shown = Signal()
+
+    def __init__(
+        self,
+        bench: ToolBench,
+        annotations: Annotations,
+        front: Callable[[], SlideTab | None],
+        work: Work,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._annotations = annotations
+        self._front = front
+        self._work = work
+        self._job: Job | None = None
+        self._is_following = False
+        self.model = ObjectModel()
+        self.table = QTableView()
+        self.table.setSortingEnabled(True)
+        self.table.setAlternatingRowColors(True)
+        self.table.setModel(self.model)
+        self.table.setAccessibleName("Objects")
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.verticalHeader().setVisible(False)
+        self.table.verticalHeader().setDefaultSectionSize(22)
+        self.table.horizontalHeader().setDefaultSectionSize(112)
+        self.table.activated.connect(self._fly)
+        self.table.selectionModel().selectionChanged.connect(self._choose)
+        self.words = QLineEdit(
+            placeholderText="Filter: class, kind, locked", clearButtonEnabled=True
+        )
+        self.words.setAccessibleName("Filter objects")
+        self.words.textChanged.connect(self._filter)
+        self.in_view = QCheckBox("In view")
+        self.in_view.toggled.connect(self.reload)
+        self.measure = QComboBox()
+        self.measure.setAccessibleName("Measurement of the histogram")
+        self.measure.currentTextChanged.connect(lambda _name: self._show_histogram())
+        self.histogram = ValueHistogram()
+        self._count = QLabel()
+        self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
+        self._later.timeout.connect(self._load)
+        self._lay_out()
+        annotations.changed.connect(self.reload)
+        annotations.selection_changed.connect(self._follow_selection)
+
+    def reload(self) -> None:
+        """Fill the table anew, soon."""
+        if not self._later.isActive():
+            self._later.start()
+
+    def follow_view(self) -> None:
+        """Fill the table anew when it lists what is in view."""
+        if self.in_view.isChecked():
+            self.reload()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Fill the table; called by Qt."""
+        self.reload()
+        super().showEvent(event)
+
+    def fly_to(self, row: int) -> None:
+        """Show an object of the table, large."""
+        tab, rows = self._front(), self.model.rows
+        if tab is None or rows is None or tab.view.viewport is None:
+            return
+        left, top, right, bottom = rows.boxes[row].tolist()
+        view = tab.view.viewport
+        scale = max((right - left) / view.width, (bottom - top) / view.height) * _ROOM
+        centre = type(view.centre_l0)((left + right) / 2, (top + bottom) / 2)
+        if scale == 0:
+            scale = min(view.l0_per_px, 1.0)
+        slide_size = tab.source.info.size
+        factor = view.l0_per_px / max(scale, _CLOSEST_L0_PER_PX)
+        tab.view.move_to(view.zoomed(factor, slide=slide_size).centred(centre))
+        tab.view.setFocus()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _lay_out(self) -> None:
+        self.measure.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        side = QVBoxLayout()
+        for widget in (self.words, self.in_view, self._count, self.measure):
+            side.addWidget(widget)
+        side.addWidget(self.histogram, 1)
+        layout = QHBoxLayout(self)
+        layout.addWidget(self.table, 3)
+        layout.addLayout(side, 1)
+
+    def _load(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+        tab, project = self._front(), self._annotations.project
+        slide = None if tab is None else self._bench.slides.get(tab)
+        if tab is None or slide is None or slide.number is None or project is None:
+            self._show(None)
+            return
+        if not self.isVisible() or self._annotations.is_lent:
+            return
+        rect = None
+        if self.in_view.isChecked() and tab.view.viewport is not None:
+            rect = tab.view.viewport.bounds_l0
+        self._start(project.path, slide.number, tab.um_per_px, rect)
+
+    def _start(self, path: Path, number: int, um: float | None, rect: Rect | None) -> None:
+        desk = self._annotations.desk
+        self._job = self._work.start(
+            "table",
+            lambda token, _report: read_project(
+                desk, path, lambda project: rows_of(project, number, um, token, rect)
+            ),
+            self._show,
+            self._annotations.failed.emit,
+        )
+
+    def _show(self, rows: ObjectRows | None) -> None:
+        self.model.style = self._annotations.style
+        self._is_following = True
+        self.model.show_rows(rows)
+        self._is_following = False
+        names = () if rows is None else rows.names
+        if [self.measure.itemText(i) for i in range(self.measure.count())] != list(names):
+            self.measure.clear()
+            self.measure.addItems(list(names))
+        self._show_count()
+        self._show_histogram()
+        self._follow_selection()
+        self.shown.emit()
+
+    def _show_count(self) -> None:
+        rows, count = self.model.rows, len(self.model.order)
+        if rows is None:
+            self._count.setText("")
+        elif rows.total > len(rows):
+            self._count.setText(f"{count:,} of the first {len(rows):,} objects")
+        else:
+            self._count.setText(f"{count:,} of {len(rows):,} objects")
+
+    def _show_histogram(self) -> None:
+        rows, name = self.model.rows, self.measure.currentText()
+        if rows is None or name not in rows.names:
+            self.histogram.show_values(np.zeros(0))
+            return
+        self.histogram.show_values(rows.numbers[self.model.order, rows.names.index(name)])
+
+    def _filter(self, words: str) -> None:
+        self.model.filter(words)
+        self._show_count()
+        self._show_histogram()
+
+    def _fly(self, index: QModelIndex) -> None:
+        self.fly_to(self.model.object_row(index))
+
+    def _choose(self, _new: QItemSelection, _old: QItemSelection) -> None:
+        tab, rows = self._front(), self.model.rows
+        if self._is_following or tab is None or rows is None or tab not in self._bench.slides:
+            return
+        chosen = self.table.selectionModel().selectedRows()[:MOST_SELECTED]
+        ids = [rows.ids[self.model.object_row(index)] for index in chosen]
+        if ids:
+            self._annotations.select(self._bench.slides[tab], ids)
+
+    def _follow_selection(self) -> None:
+        """Mark the row of the one selected object, and bring it into sight."""
+        rows, ids = self.model.rows, self._annotations.selected_ids
+        if rows is None or len(ids) != 1 or not self.isVisible():
+            return
+        there = [place for place, row in enumerate(self.model.order) if rows.ids[row] == ids[0]]
+        if there:
+            self._is_following = True
+            self.table.selectRow(there[0])
+            self._is_following = False

@@ -1,0 +1,276 @@
+"""The tools, the one in hand, and what the mouse over a slide does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QImage, QKeyEvent
+
+from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.object_pictures import ObjectPictures
+from tilescope_desktop.model.pointer import Pointer, PointerKind
+from tilescope_desktop.model.project_tasks import OpenSlide
+from tilescope_desktop.model.tools.brush import BrushTool
+from tilescope_desktop.model.tools.polygon import FreehandTool, PolygonTool, PolylineTool
+from tilescope_desktop.model.tools.selection import SelectionTool
+from tilescope_desktop.model.tools.shapes import (
+    EllipseTool,
+    LineTool,
+    PointTool,
+    RectangleTool,
+    RulerTool,
+)
+from tilescope_desktop.model.tools.tool import (
+    NOTHING,
+    MoveTool,
+    Pixels,
+    Preview,
+    Scene,
+    Selected,
+    Tool,
+    Wishes,
+)
+from tilescope_desktop.model.tools.vertices import VertexTool
+from tilescope_desktop.model.tools.wand import WandTool
+from tilescope_desktop.view.object_overlay import ObjectOverlay
+from tilescope_desktop.view.slide_tab import SlideTab
+
+
+def standard_tools(scene: Scene) -> list[Tool]:
+    """Return the tools that every window has, in the order of the tool bar."""
+    return [
+        MoveTool(scene, "move", "Move"),
+        SelectionTool(scene, "select", "Select"),
+        PointTool(scene, "point", "Points"),
+        LineTool(scene, "line", "Line"),
+        PolylineTool(scene, "polyline", "Polyline"),
+        RectangleTool(scene, "rectangle", "Rectangle"),
+        EllipseTool(scene, "ellipse", "Ellipse"),
+        PolygonTool(scene, "polygon", "Polygon"),
+        FreehandTool(scene, "freehand", "Freehand"),
+        BrushTool(scene, "brush", "Brush"),
+        WandTool(scene, "wand", "Wand"),
+        VertexTool(scene, "vertices", "Edit outline"),
+        RulerTool(scene, "ruler", "Ruler"),
+    ]
+
+
+class ToolBench(QObject):
+    """Gives the mouse to the tool in hand, and its wishes to the annotations.
+
+    It is also the scene that tools look at: the slide in front.
+    """
+
+    tool_changed = Signal(object)
+
+    def __init__(
+        self,
+        front: Callable[[], SlideTab | None],
+        annotations: Annotations,
+        pictures: ObjectPictures,
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.annotations = annotations
+        self.overlays: dict[SlideTab, ObjectOverlay] = {}
+        self.slides: dict[SlideTab, OpenSlide] = {}
+        self._front = front
+        self._pictures = pictures
+        self._tools: dict[str, Tool] = {}
+        for tool in standard_tools(self):
+            self.add_tool(tool)
+        self.tool = self._tools["move"]
+        annotations.selection_changed.connect(self.repaint)
+
+    # -- tools ------------------------------------------------------------------------------------
+
+    @property
+    def tools(self) -> Sequence[Tool]:
+        """All tools, in the order they were added."""
+        return tuple(self._tools.values())
+
+    def add_tool(self, tool: Tool) -> None:
+        """Offer one more tool."""
+        self._tools[tool.id] = tool
+
+    def take_tool(self, tool_id: str) -> None:
+        """Take a tool into the hand; what the one before had begun is forgotten."""
+        self.tool.cancel()
+        self.tool = self._tools[tool_id]
+        for tab in self.slides:
+            self._show_cursor(tab)
+        self.repaint()
+        self.tool_changed.emit(self.tool)
+
+    def cancel(self) -> None:
+        """Escape: forget what is begun, else select nothing, else go back to moving."""
+        if self.tool.is_busy:
+            self.tool.cancel()
+            self.repaint()
+        elif self.annotations.selected_ids:
+            self.annotations.select_nothing()
+        else:
+            self.take_tool("move")
+
+    def finish(self) -> None:
+        """Enter: complete what is begun."""
+        self.fulfil(self.tool.finish())
+
+    def step_back(self) -> bool:
+        """Backspace: take back the last step of what is begun."""
+        took = self.tool.step_back()
+        self.repaint()
+        return took
+
+    def resize_brush(self, steps: float) -> None:
+        """Make the brush larger or smaller."""
+        if isinstance(self.tool, BrushTool):
+            self.tool.resize(steps)
+            self.repaint()
+
+    def fulfil(self, wishes: Wishes) -> None:
+        """Do what a tool wants on the slide in front; for tools that find something later, too."""
+        tab = self._front()
+        if tab is not None and wishes:
+            self.annotations.fulfil(self._slide_of(tab), wishes)
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Show what the tool has to show now."""
+        tab = self._front()
+        if tab is not None:
+            tab.view.update()
+
+    # -- slides -----------------------------------------------------------------------------------
+
+    def adopt(self, tab: SlideTab) -> None:
+        """Give a new tab its objects and its tools."""
+        slide = OpenSlide(tab.path, tab.source.info)
+        slide.plane = _plane(tab)
+        self.slides[tab] = slide
+        overlay = ObjectOverlay(tab.view, slide, self.annotations, self._pictures, self)
+        overlay.preview = lambda: self._preview(tab)
+        self.overlays[tab] = overlay
+        tab.view.overlays.insert(0, overlay)
+        tab.view.on_pointer = lambda pointer: self._take_pointer(tab, pointer)
+        tab.planes.moved.connect(lambda _plane_index: self._show_plane(tab))
+        tab.view.installEventFilter(self)
+        self.annotations.attach(slide)
+        self._show_cursor(tab)
+
+    def release(self, tab: SlideTab) -> None:
+        """Forget a tab that is closed."""
+        overlay, slide = self.overlays.pop(tab, None), self.slides.pop(tab, None)
+        if overlay is not None:
+            overlay.close()
+        if slide is not None:
+            self.annotations.detach(slide)
+
+    @property
+    def front_slide(self) -> OpenSlide | None:
+        """The slide in front."""
+        tab = self._front()
+        return None if tab is None or tab not in self.slides else self._slide_of(tab)
+
+    # -- the scene --------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> Sequence[Selected]:
+        """The selected objects of the slide in front."""
+        tab = self._front()
+        if tab is None or self.annotations.selected_slide is not self.slides.get(tab):
+            return ()
+        return self.annotations.selected
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per level-0 pixel of the slide in front."""
+        tab = self._front()
+        return None if tab is None else tab.um_per_px
+
+    def pixels(self) -> Pixels | None:
+        """Return what the view in front shows of its slide."""
+        tab = self._front()
+        if tab is None or tab.view.viewport is None:
+            return None
+        image = tab.view.picture().convertToFormat(QImage.Format.Format_RGB888)
+        if image.isNull():
+            return None
+        rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+        colors = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()
+        ratio = image.width() / max(1, tab.view.width())
+        viewport = tab.view.viewport
+        zero = viewport.to_l0(Point(0, 0))
+        right, down = viewport.to_l0(Point(1 / ratio, 0)), viewport.to_l0(Point(0, 1 / ratio))
+        to_l0 = np.array(
+            [
+                [right.x - zero.x, down.x - zero.x, zero.x],
+                [right.y - zero.y, down.y - zero.y, zero.y],
+            ]
+        )
+        return Pixels(colors, to_l0)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Finish shapes by Enter, take corners back by Backspace; called by Qt."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                self.finish()
+                return True
+            if event.key() == Qt.Key.Key_Backspace:
+                if not self.step_back():
+                    self.annotations.delete_selected()
+                return True
+        return super().eventFilter(watched, event)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _take_pointer(self, tab: SlideTab, pointer: Pointer) -> bool:
+        tool = self.tool
+        if pointer.kind is PointerKind.PRESS and not tool.takes(pointer):
+            return False
+        act = {
+            PointerKind.PRESS: tool.press,
+            PointerKind.MOVE: tool.move,
+            PointerKind.RELEASE: tool.release,
+            PointerKind.DOUBLE: tool.double,
+        }[pointer.kind]
+        before = tool.preview
+        wishes = act(pointer)
+        if wishes:
+            self.annotations.fulfil(self._slide_of(tab), wishes)
+        if wishes or tool.preview is not before:
+            tab.view.update()
+        return not isinstance(tool, MoveTool)
+
+    def _slide_of(self, tab: SlideTab) -> OpenSlide:
+        slide = self.slides[tab]
+        slide.plane = _plane(tab)
+        slide.pixel_size = _pixel_size(tab)
+        return slide
+
+    def _preview(self, tab: SlideTab) -> Preview:
+        return self.tool.preview if self._front() is tab else NOTHING
+
+    def _show_plane(self, tab: SlideTab) -> None:
+        self.slides[tab].plane = _plane(tab)
+        self.annotations.refreshed.emit()
+
+    def _show_cursor(self, tab: SlideTab) -> None:
+        moves = isinstance(self.tool, MoveTool)
+        shape = Qt.CursorShape.ArrowCursor if moves else Qt.CursorShape.CrossCursor
+        tab.view.setCursor(shape)
+
+
+def _plane(tab: SlideTab) -> tuple[int, int]:
+    z_count = tab.source.info.z
+    return tab.planes.plane % z_count, tab.planes.plane // z_count
+
+
+def _pixel_size(tab: SlideTab) -> PixelSize | None:
+    if tab.um_override is not None:
+        return PixelSize(tab.um_override, tab.um_override)
+    return tab.source.info.pixel_size

@@ -1,0 +1,67 @@
+"""How a measurement is distributed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QWidget
+
+_BINS = 48
+_HEIGHT_PX = 90
+_TEXT_PX = 16
+
+
+class ValueHistogram(QWidget):
+    """Bars, with the smallest, the middle and the largest value below."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Histogram of a measurement")
+        self.setMinimumHeight(_HEIGHT_PX)
+        self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._texts = ("", "", "")
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How many values fall into each bar, ``int64[bars]``."""
+        return self._counts
+
+    def show_values(self, values: NDArray[np.float64]) -> None:
+        """Show how values are distributed; what is no number is left out."""
+        finite = values[np.isfinite(values)]
+        self._counts, self._texts = np.zeros(0, np.int64), ("", "", "")
+        if len(finite):
+            low, high = float(finite.min()), float(finite.max())
+            self._counts, _ = np.histogram(finite, _BINS, (low, high if high > low else low + 1))
+            self._texts = (f"{low:.4g}", f"median {np.median(finite):.4g}", f"{high:.4g}")
+        self.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return a comfortable size; called by Qt."""
+        return QSize(240, _HEIGHT_PX)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+        """Paint the bars; called by Qt."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), self.palette().base())
+        height = self.height() - _TEXT_PX
+        if len(self._counts):
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(self.palette().highlight())
+            step = self.width() / len(self._counts)
+            tallest = max(int(self._counts.max()), 1)
+            for index, count in enumerate(self._counts.tolist()):
+                bar = (height - 4) * count / tallest
+                painter.drawRect(QRectF(index * step, height - bar, max(step - 1, 1), bar))
+            painter.setPen(self.palette().text().color())
+            row = QRectF(3, height, self.width() - 6, _TEXT_PX)
+            sides = (
+                Qt.AlignmentFlag.AlignLeft,
+                Qt.AlignmentFlag.AlignHCenter,
+                Qt.AlignmentFlag.AlignRight,
+            )
+            for text, side in zip(self._texts, sides, strict=True):
+                painter.drawText(row, side | Qt.AlignmentFlag.AlignVCenter, text)
+        painter.end()
