@@ -23,7 +23,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QLineEdit
 
 from tilescope.domain.geometry import Point
-from tilescope_desktop.app import make_window, run_bench
+from tilescope_desktop.app import annotating, make_window, run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.slide_tab import SlideTab
@@ -64,6 +64,7 @@ class Scene:
         """Wait until nothing goes on and everything is sharp."""
         window = self.window
         self.until(lambda: not window.work.jobs and all(t.view.is_sharp for t in window.all_tabs))
+        self.until(lambda: annotating(window).annotations.desk.is_idle)
         for _ in range(20):
             self.app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 10)
 
