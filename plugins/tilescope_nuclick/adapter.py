@@ -85,12 +85,13 @@ class NuClick:
         """
         probability = outputs["mask"][0, 0]
         allowed = probability >= parameters["threshold"]
-        off = _off_object(allowed, clicks)
-        allowed &= ~off
-        mask = np.zeros_like(allowed)
-        where = _box_of(allowed)
-        seeds = _seeds(allowed, clicks)[where]
-        mask[where] = fill_holes(grow(seeds, allowed[where])) & ~off[where]
+        off = _distance(clicks.outside, allowed.shape) <= CUT_RADIUS_PX
+        mask = _object_in(allowed & ~off, clicks)
+        enclosed = [point for point in clicks.outside if _value_at(mask, point)]
+        if enclosed:
+            off |= _nearer_to(np.array(enclosed), clicks, allowed.shape)
+            mask = _object_in(allowed & ~off, clicks)
+        mask &= ~off
         area = int(mask.sum())
         if area < max(parameters["min_area_px"], 1.0):
             return ClickMask(np.zeros_like(mask), 0.0)
@@ -168,19 +169,22 @@ def _distance_to_stroke(stroke: NDArray[np.float64], shape: tuple[int, int]) -> 
     return np.sqrt(squared)
 
 
-def _off_object(likely: NDArray[np.bool_], clicks: Clicks) -> NDArray[np.bool_]:
-    """Return what the points off the object rule out, bool[h, w].
+def _object_in(allowed: NDArray[np.bool_], clicks: Clicks) -> NDArray[np.bool_]:
+    """Return the parts of ``allowed`` that were pointed at, holes filled, bool[h, w]."""
+    mask = np.zeros_like(allowed)
+    where = _box_of(allowed)
+    mask[where] = fill_holes(grow(_seeds(allowed, clicks)[where], allowed[where]))
+    return mask
 
-    A little around each; around one that the network did not heed, all that is nearer to it than to
-    any point on the object: it must not become a hole that an outline would fill again.
+
+def _nearer_to(
+    points: NDArray[np.float64], clicks: Clicks, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return what is nearer to points off the object than to any on it, bool[h, w].
+
+    For those that the network did not heed: they must not become holes that an outline fills.
     """
-    distance = _distance(clicks.outside, likely.shape)
-    off = distance <= CUT_RADIUS_PX
-    ignored = [p for p in clicks.outside if _value_at(likely, p)]
-    if ignored:
-        on = _distance(np.array(_points_on(clicks)), likely.shape)
-        off |= _distance(np.array(ignored), likely.shape) <= on
-    return off
+    return _distance(points, shape) <= _distance(np.array(_points_on(clicks)), shape)
 
 
 def _value_at(mask: NDArray[np.bool_], point: NDArray[np.float64]) -> bool:

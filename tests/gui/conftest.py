@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
 from tilescope_desktop.bridge.tiles import TileService
+
+# Before the first window is made: no screen is needed.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture(autouse=True)
