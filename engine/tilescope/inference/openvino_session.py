@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.manifest import ModelSpec
 from tilescope.errors import Cancelled, GraphMismatch, InferenceFailed, UsageError
-from tilescope.inference.session import Arrays, Precision, check_names
+from tilescope.inference.named_graph import NamedGraph
+from tilescope.inference.session import Arrays, Precision
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.runtime.closing import Closing
 
 _HINTS = {"fp32": "f32", "int8": "f32", "bf16": "bf16"}
 #: Importing it tells the vendor that it was imported, and writes an identifier to the home.
@@ -54,7 +53,7 @@ def computes_bf16() -> bool:
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class OpenVinoSession(Closing):
+class OpenVinoSession(NamedGraph):
     """A graph compiled by OpenVINO for the processor.
 
     Float32 is asked for explicitly: left alone OpenVINO computes in half the precision where the
@@ -100,28 +99,9 @@ class OpenVinoSession(Closing):
             port.any_name: (port.partial_shape, port.element_type.to_dtype())
             for port in compiled.inputs
         }
+        self._inputs = tuple(self._ports)
         self._outputs = tuple(port.any_name for port in compiled.outputs)
         self._request: Any = compiled.create_infer_request()
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the graph's inputs."""
-        return tuple(self._ports)
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the graph's outputs."""
-        return self._outputs
-
-    def check(self, spec: ModelSpec) -> None:
-        """Compare the graph's tensors with the manifest.
-
-        Raises
-        ------
-        GraphMismatch
-            Naming both.
-        """
-        check_names(spec, self.input_names, self._outputs)
 
     def run(self, inputs: Arrays, token: CancellationToken) -> dict[str, NDArray[np.float32]]:
         """Return every output of the graph by name.

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tilescope.domain.manifest import ModelSpec
 from tilescope.errors import Cancelled, GraphMismatch, InferenceFailed, UsageError
+from tilescope.inference.named_graph import NamedGraph
 from tilescope.inference.onnx_runtime import load_runtime
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.runtime.closing import Closing
 
 if TYPE_CHECKING:
     from onnxruntime import RunOptions
@@ -100,7 +100,7 @@ class Session(Protocol):
         ...
 
 
-class OnnxSession(Closing):
+class OnnxSession(NamedGraph):
     """A graph in ONNX Runtime that can be stopped in the middle of a run.
 
     ``cpu`` keeps the memory of its tensors from one tile to the next. ``cpu-lean`` gives it back at
@@ -167,26 +167,6 @@ class OnnxSession(Closing):
         self._inputs = tuple(item.name for item in self._session.get_inputs())
         self._outputs = tuple(item.name for item in self._session.get_outputs())
 
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the graph's inputs."""
-        return self._inputs
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the graph's outputs."""
-        return self._outputs
-
-    def check(self, spec: ModelSpec) -> None:
-        """Compare the graph's tensors with the manifest.
-
-        Raises
-        ------
-        GraphMismatch
-            Naming both.
-        """
-        check_names(spec, self._inputs, self._outputs)
-
     def run(self, inputs: Arrays, token: CancellationToken) -> dict[str, NDArray[np.float32]]:
         """Return every output of the graph by name.
 
@@ -214,23 +194,6 @@ class OnnxSession(Closing):
     def close(self) -> None:
         """Give back the weights and the threads."""
         self._session = None
-
-
-def check_names(spec: ModelSpec, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Compare the names of a graph's tensors with the manifest.
-
-    Raises
-    ------
-    GraphMismatch
-        Naming both.
-    """
-    for kind, declared, actual in (
-        ("inputs", spec.inputs, inputs),
-        ("outputs", spec.outputs, outputs),
-    ):
-        names = tuple(tensor.name for tensor in declared)
-        if set(names) != set(actual):
-            raise GraphMismatch(f"{spec.id}: {kind} are {tuple(actual)}, the manifest says {names}")
 
 
 def _terminate(options: RunOptions) -> None:

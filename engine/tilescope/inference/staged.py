@@ -17,18 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.manifest import ModelSpec
 from tilescope.errors import GraphMismatch, InferenceFailed
 from tilescope.inference.cuts import is_told, made_from_shapes
 from tilescope.inference.extraction import Dims, extract, needed_nodes
 from tilescope.inference.graph import Graph, Port, element_types, load_graph
+from tilescope.inference.named_graph import NamedGraph
 from tilescope.inference.reach import Field, Known, Unbounded
 from tilescope.inference.receptive import Analysis, analyse
 from tilescope.inference.schedule import Schedule, Strip, elements, search_schedule, strips
-from tilescope.inference.session import Arrays, Precision, Session, check_names
+from tilescope.inference.session import Arrays, Precision, Session
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
-from tilescope.runtime.closing import Closing
 
 OpenSession = Callable[[bytes], Session]
 _Values = dict[str, NDArray[Any]]
@@ -138,7 +137,7 @@ class _Feed:
         return flat.astype(self.kind).reshape(self.known.shape or ())
 
 
-class StagedSession(Closing):
+class StagedSession(NamedGraph):
     """A graph in two sessions; not shared between threads.
 
     Parameters
@@ -225,26 +224,6 @@ class StagedSession(Closing):
         if not rest:
             return None
         return open_session(extract(graph, given, rest, types))
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the graph's inputs."""
-        return self._inputs
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the graph's outputs."""
-        return self._outputs
-
-    def check(self, spec: ModelSpec) -> None:
-        """Compare the graph's tensors with the manifest.
-
-        Raises
-        ------
-        GraphMismatch
-            Naming both.
-        """
-        check_names(spec, self._inputs, self._outputs)
 
     def run(self, inputs: Arrays, token: CancellationToken) -> dict[str, NDArray[np.float32]]:
         """Return every output of the graph by name.
