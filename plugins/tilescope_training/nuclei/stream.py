@@ -10,10 +10,11 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from tilescope_training.nuclei import augment, stains
+from tilescope_training.nuclei.data import shrink
 from tilescope_training.nuclei.targets import find_centres, make_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -50,6 +51,27 @@ def make_pool(samples: Sequence[Sample], groups: Sequence[int]) -> Pool:
     weights = 1.0 / np.sqrt(sizes[np.asarray(groups)])
     centres = tuple(find_centres(s.labels) for s in samples)
     return Pool(tuple(samples), centres, weights / weights.sum())
+
+
+def make_pools(
+    samples: Sequence[Sample],
+    groups: Sequence[int],
+    held_out: Collection[int],
+    stored_diameter_px: float,
+) -> dict[str, Pool]:
+    """Return one pool per modality of the samples whose index is not held out.
+
+    They are kept in memory at no more than ``stored_diameter_px``.
+    """
+    chosen: dict[str, list[tuple[Sample, int]]] = {}
+    for index, sample in enumerate(samples):
+        if index not in held_out:
+            entry = (shrink(sample, stored_diameter_px), groups[index])
+            chosen.setdefault(sample.modality, []).append(entry)
+    return {
+        kind: make_pool([s for s, _ in pairs], [g for _, g in pairs])
+        for kind, pairs in chosen.items()
+    }
 
 
 class CropStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):

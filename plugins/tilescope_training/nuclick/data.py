@@ -10,7 +10,7 @@ import numpy as np
 
 from tilescope_training.nuclei import split as splitting
 from tilescope_training.nuclei.data import read_dsb2018, read_folder, shrink
-from tilescope_training.nuclei.stream import Pool, make_pool
+from tilescope_training.nuclei.stream import Pool, make_pool, make_pools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,15 +46,7 @@ def read_permissive(directory: Path, seed: int) -> tuple[tuple[Sample, ...], Spl
 def permissive_pools(samples: tuple[Sample, ...], split: Split) -> dict[str, Pool]:
     """Return one pool per modality from the training side."""
     held_out = {*split.validation, *split.test}
-    chosen: dict[str, list[tuple[Sample, int]]] = {}
-    for index, sample in enumerate(samples):
-        if index not in held_out:
-            entry = (shrink(sample, STORED_DIAMETER_PX), split.groups[index])
-            chosen.setdefault(sample.modality, []).append(entry)
-    return {
-        kind: make_pool([s for s, _ in pairs], [g for _, g in pairs])
-        for kind, pairs in chosen.items()
-    }
+    return make_pools(samples, split.groups, held_out, STORED_DIAMETER_PX)
 
 
 def read_research(directory: Path) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from tilescope_training.nuclei.data import hash_data
-from tilescope_training.nuclei.train import Average, load_average
 from tilescope_training.nuclick import data as datasets
 from tilescope_training.nuclick.loss import measure_loss
 from tilescope_training.nuclick.network import ClickNetwork, ClickShape, take_over
 from tilescope_training.nuclick.stream import PromptStream
+from tilescope_training.run import Run, load_average, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,37 +103,14 @@ def train(
     checkpoint = out / "last.pt"
     torch.manual_seed(plan.seed)
     material = gather(plan, data, research)
-    (out / "run.json").write_text(json.dumps(describe_run(plan, material), indent=1))
-    run = _Run(plan, checkpoint, start_from)
+    write_record(out / "run.json", plan, shares=dict(material.shares), **material.record)
+    network = ClickNetwork(ClickShape(plan.widths))
+    if start_from is not None and not checkpoint.exists():
+        begin_with(network, load_average(start_from))
+    run = Run(plan, network, checkpoint, rate_at=partial(learning_rate, plan), losses=_losses)
     stream = PromptStream(material.pools, material.shares, plan.seed, start=run.step)
-    loader = DataLoader(
-        stream, plan.batch, num_workers=plan.workers, prefetch_factor=4 if plan.workers else None
-    )
-    with (out / "curve.csv").open("a", buffering=1) as curve:
-        for batch in loader:
-            line = run.advance(*batch)
-            if run.step % 20 == 0:
-                curve.write(line + "\n")
-            if run.finished or run.step % plan.save_every == 0:
-                run.save(checkpoint)
-            if run.finished:
-                return checkpoint
-    raise AssertionError("the stream of patches never ends")
-
-
-def describe_run(plan: Plan, material: Material) -> dict[str, Any]:
-    """Return the configuration record of a run."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"],  # noqa: S607
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return {
-        "plan": asdict(plan),
-        "revision": revision.stdout.strip() if revision.returncode == 0 else None,
-        "torch": torch.__version__,
-        "shares": dict(material.shares),
-        **material.record,
-    }
+    run.finish(stream, out / "curve.csv")
+    return checkpoint
 
 
 def learning_rate(plan: Plan, progress: float) -> float:
@@ -150,79 +124,9 @@ def learning_rate(plan: Plan, progress: float) -> float:
     return plan.rate * max(0.01, min(1.0, 1.0 - 0.99 * (progress - 0.4) / 0.6))
 
 
-class _Run:
-    """Network, optimiser, average and clock of one run."""
-
-    def __init__(self, plan: Plan, checkpoint: Path, start_from: Path | None) -> None:
-        self.plan = plan
-        self.network = ClickNetwork(ClickShape(plan.widths))
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), plan.rate, weight_decay=plan.decay
-        )
-        self.step = 0
-        self.spent_s = 0.0
-        if start_from is not None and not checkpoint.exists():
-            begin_with(self.network, load_average(start_from))
-        self.average = Average(self.network, plan.average)
-        if checkpoint.exists():
-            self._resume(checkpoint)
-        self.network.train()
-        self.clock_s = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """Time spent on the run so far, earlier parts included."""
-        return self.spent_s + time.monotonic() - self.clock_s
-
-    @property
-    def progress(self) -> float:
-        """How much of the schedule is done, 0..1."""
-        return min(1.0, max(self.step / self.plan.steps, self.seconds / (60.0 * self.plan.minutes)))
-
-    @property
-    def finished(self) -> bool:
-        """Whether the schedule has ended."""
-        return self.progress >= 1.0
-
-    def advance(self, image: Tensor, target: Tensor, weight: Tensor) -> str:
-        """Take one step and return its line of the curve."""
-        rate = learning_rate(self.plan, self.progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        logits = self.network(image.contiguous(memory_format=torch.channels_last))
-        terms = measure_loss(logits, target, weight)
-        self.optimiser.zero_grad(set_to_none=True)
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.average.update(self.network)
-        self.step += 1
-        numbers = ",".join(f"{v.item():.5f}" for v in (terms.total, terms.entropy, terms.dice))
-        return f"{self.step},{self.seconds:.1f},{rate:.6f},{numbers}"
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; a crash while writing leaves the old one."""
-        state = {
-            "plan": asdict(self.plan),
-            "step": self.step,
-            "spent_s": self.seconds,
-            "network": self.network.state_dict(),
-            "average": self.average.state,
-            "average_count": self.average.count,
-            "optimiser": self.optimiser.state_dict(),
-        }
-        fresh = path.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(path)
-
-    def _resume(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average.state = state["average"]
-        self.average.count = state["average_count"]
-        self.step, self.spent_s = state["step"], state["spent_s"]
+def _losses(logits: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    terms = measure_loss(logits, target, weight)
+    return terms.total, terms.entropy, terms.dice
 
 
 def begin_with(network: ClickNetwork, state: Mapping[str, Tensor]) -> None:

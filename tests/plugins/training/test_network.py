@@ -13,16 +13,11 @@ import pytest
 import torch
 
 from tilescope_training.networks.unet import NucleiNetwork, UNetShape
-from tilescope_training.nuclei.export import (
-    fill_manifest,
-    fold_normalisation,
-    golden_image,
-    receptive_radius,
-    run_onnx,
-    to_onnx,
-)
+from tilescope_training.nuclei.export import receptive_radius, to_onnx
 from tilescope_training.nuclei.loss import measure_loss
-from tilescope_training.nuclei.train import Average, Plan, learning_rate
+from tilescope_training.nuclei.train import Plan, learning_rate
+from tilescope_training.run import Average
+from tilescope_training.shipment import fill_manifest, fold_normalisation, golden_image, run_onnx
 
 FINITE_REACH = {
     "Add", "Concat", "Constant", "Conv", "DepthToSpace", "Relu", "Resize", "Sigmoid", "Slice",

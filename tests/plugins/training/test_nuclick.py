@@ -29,19 +29,14 @@ from tilescope_training.nuclick.crops import (
     draw_patch,
     solidity,
 )
-from tilescope_training.nuclick.export import (
-    fill_model,
-    fold_normalisation,
-    golden_input,
-    run_onnx,
-    to_onnx,
-)
+from tilescope_training.nuclick.export import fill_model, golden_input, to_onnx
 from tilescope_training.nuclick.loss import measure_loss
 from tilescope_training.nuclick.network import ClickNetwork, ClickShape, take_over
 from tilescope_training.nuclick.peers import Scene, object_at
 from tilescope_training.nuclick.prompts import box_prompt, draw_prompt, first_click, look_around
 from tilescope_training.nuclick.stream import PromptStream, weigh
 from tilescope_training.nuclick.train import Plan, learning_rate
+from tilescope_training.shipment import fold_normalisation, run_onnx
 
 
 def make_sample(modality="fluorescence", radius=11, shape=(200, 240)):
