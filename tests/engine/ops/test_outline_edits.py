@@ -48,6 +48,13 @@ def test_what_is_simplified_stays_valid_and_near(given_ones, tolerance):
     assert (far <= tolerance * scale * (1 + 1e-9) + 1e-9).all()
 
 
+def test_a_large_outline_is_simplified_too():
+    circle = shapely.Point(0, 0).buffer(1000, quad_segs=5000)
+    (few,) = simplify(column(circle), 1.0)
+    assert shapely.get_num_coordinates(few) < 200
+    assert shapely.hausdorff_distance(few.boundary, circle.boundary) <= 1.0
+
+
 def test_a_fine_circle_gets_few_vertices():
     circle = shapely.Point(50, 50).buffer(10, quad_segs=64)
     (few,) = simplify(column(circle), 0.25)
