@@ -24,6 +24,7 @@ from tilescope.jobs.project_slides import chosen_slide, known_frame, pixel_size_
 from tilescope.ops.simplification import simplify
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.runtime.collecting import seldom_collected
 from tilescope.store.project import Project, Selection, SlideRecord
 
 #: Formats that are told apart by the name of the file, and the names that users know others by.
@@ -153,7 +154,7 @@ class _Export:
         is_looked_at = self.format.paint is not None or self.format.name in _LOOK_AT_SLIDE
         frame = known_frame(self.project, self.record, is_looked_at=is_looked_at, colours=colours)
         # The database is read while the file is written.
-        with closing(ahead(self._batches(), self.token)) as batches:
+        with seldom_collected(), closing(ahead(self._batches(), self.token)) as batches:
             if self.format.paint is None:
                 assert self.format.write is not None
                 return self.format.write(out, self._counted(batches), frame, self.findings)

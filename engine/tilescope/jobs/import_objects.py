@@ -31,6 +31,7 @@ from tilescope.jobs.project_slides import (
 )
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.runtime.collecting import seldom_collected
 from tilescope.store.project import Project
 
 #: Formats whose coordinates depend on where the slide lies on the glass.
@@ -129,7 +130,7 @@ def import_objects(
     started = time.perf_counter()
     known = format_of(request.file)
     is_new = not request.project.exists()
-    with writable_project(request.project) as project:
+    with seldom_collected(), writable_project(request.project) as project:
         target = _target(project, request, known)
         if target.number is None and not is_new:
             # A slide that was added cannot be taken back, so the file is read through before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from tilescope.errors import Cancelled, UsageError
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.runtime.channels import BoundedChannel
+from tilescope.runtime.collecting import seldom_collected
 from tilescope.runtime.ledger import MemoryLedger
 from tilescope.runtime.memory import parse_size, peak_rss_bytes, rss_bytes
 
@@ -135,3 +137,11 @@ def test_what_is_no_size_is_a_usage_error(text: str) -> None:
 
 def test_the_peak_is_at_least_what_is_resident_now() -> None:
     assert peak_rss_bytes() >= rss_bytes() > 2**20
+
+
+def test_the_collector_is_left_as_it_was() -> None:
+    before = gc.get_threshold()
+    with seldom_collected():
+        assert gc.get_threshold()[0] > before[0]
+        assert gc.isenabled()
+    assert gc.get_threshold() == before
