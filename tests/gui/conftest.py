@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from pytestqt.qtbot import QtBot
+from tests.gui.hand import Hand
 
-from tilescope.io.cache import TileCache
+from tilescope.io.cache import TileCache, shared_cache
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
 from tilescope_desktop.bridge.tiles import TileService
@@ -39,3 +40,13 @@ def service(qtbot: QtBot, raw_cache: TileCache) -> Iterator[TileService]:
 def hes_source(hes_slide: Path, raw_cache: TileCache) -> Iterator[SlideSource]:
     with open_slide(hes_slide, cache=raw_cache) as source:
         yield source
+
+
+@pytest.fixture
+def hand(qtbot: QtBot, tmp_path: Path, hes_slide: Path) -> Iterator[Hand]:
+    before = shared_cache().use.max_bytes
+    made = Hand(qtbot, tmp_path / "data")
+    made.open(hes_slide)
+    yield made
+    made.close()
+    shared_cache().resize(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from enum import Enum
 
 import shapely
@@ -35,7 +36,7 @@ class _Mode(Enum):
     SUBTRACT = "subtract"
 
 
-class PaintTool(Tool):
+class PaintTool(Tool, ABC):
     """Paints an area in one stroke.
 
     A stroke that begins inside the selected area, or with Shift, adds to it; with Alt it cuts
@@ -137,9 +138,9 @@ class PaintTool(Tool):
     def _ring(self, pointer: Pointer) -> tuple[Point, float] | None:
         return None
 
+    @abstractmethod
     def _area(self, pointer: Pointer) -> shapely.Geometry | None:
         """Return what is painted by going from the last place to this one."""
-        raise NotImplementedError
 
 
 class BrushTool(PaintTool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import shapely
@@ -27,7 +28,7 @@ _STEP_PX = 2.0
 _HAND_PX = 0.4
 
 
-class PathTool(Tool):
+class PathTool(Tool, ABC):
     """Corners by clicks, or by a drag; a double click or Enter ends it, Backspace goes back."""
 
     def __init__(self, scene: Scene, id: str, title: str) -> None:  # noqa: A002 - as in Tool
@@ -113,8 +114,9 @@ class PathTool(Tool):
     def _text(self, line: np.ndarray) -> str:
         return ""
 
+    @abstractmethod
     def _shape(self) -> shapely.Geometry | None:
-        raise NotImplementedError
+        """Return what the corners make, None when there are too few."""
 
 
 class PolygonTool(PathTool):

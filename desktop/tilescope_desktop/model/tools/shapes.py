@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 import shapely
@@ -31,7 +32,7 @@ class PointTool(Tool):
         return (Draw(shapely.Point(pointer.at_l0.x, pointer.at_l0.y)),)
 
 
-class DragTool(Tool):
+class DragTool(Tool, ABC):
     """A shape from where the button goes down to where it goes up."""
 
     def __init__(self, scene: Scene, id: str, title: str) -> None:  # noqa: A002 - as in Tool
@@ -81,8 +82,9 @@ class DragTool(Tool):
         sides = [abs(end.x - start.x), abs(end.y - start.y)]
         return " x ".join(length_text(side, self.scene.um_per_px) for side in sides)
 
+    @abstractmethod
     def _shape(self, start: Point, pointer: Pointer) -> shapely.Geometry:
-        raise NotImplementedError
+        """Return what a drag from ``start`` to the pointer makes, empty for nothing."""
 
 
 class RectangleTool(DragTool):
