@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.scale import PixelSize
+from tilescope.exchange.depth_first import Block, DepthFirst
 from tilescope.exchange.labels import BLOCK, level_sizes
 from tilescope.exchange.staging import output_errors
 
-Block = NDArray[Any]
 #: Gives the values of a rectangle of the map, None where all are zero.
 ReadMap = Callable[[Rect], Block | None]
 #: Gives a block of half the size, rounded up.
@@ -139,59 +138,19 @@ def write_levels(
     sizes = level_sizes(size)
     with output_errors(path):
         _create(folder, sizes, dtype, axes)
-    _Levels(folder, path, read, halve, sizes, axes).write()
+    DepthFirst(sizes, BLOCK, read, halve, _Blocks(folder, path, axes).store).write()
     return len(sizes)
 
 
-class _Levels:
-    """Fills the levels, each block from the four below it."""
+class _Blocks:
+    """Puts blocks into the arrays of a group."""
 
-    def __init__(
-        self, folder: Path, path: Path, read: ReadMap, halve: Halve, sizes: list[Size], axes: str
-    ) -> None:
+    def __init__(self, folder: Path, path: Path, axes: str) -> None:
         self._folder = folder
         self._path = path
-        self._read = read
-        self._halve = halve
-        self._sizes = sizes
         self._channel = "0/" if "c" in axes else ""
 
-    def write(self) -> None:
-        """Write every level."""
-        # The smallest level fits into one block.
-        self._block(len(self._sizes) - 1, 0, 0)
-
-    def _block(self, level: int, row: int, column: int) -> Block | None:
-        """Write a block and all below it, and return it; None when nothing is in it."""
-        size = self._sizes[level]
-        y, x = row * BLOCK, column * BLOCK
-        if y >= size.height or x >= size.width:
-            return None
-        shape = (min(BLOCK, size.height - y), min(BLOCK, size.width - x))
-        if level == 0:
-            block = self._read(Rect(x, y, x + shape[1], y + shape[0]))
-        else:
-            block = self._halved(level, row, column, shape)
-        if block is None or not block.any():
-            return None
-        self._store(level, row, column, block)
-        return block
-
-    def _halved(self, level: int, row: int, column: int, shape: tuple[int, int]) -> Block | None:
-        block: Block | None = None
-        for dy in (0, 1):
-            for dx in (0, 1):
-                below = self._block(level - 1, 2 * row + dy, 2 * column + dx)
-                if below is None:
-                    continue
-                if block is None:
-                    block = np.zeros(shape, below.dtype)
-                part = self._halve(below)
-                y, x = dy * BLOCK // 2, dx * BLOCK // 2
-                block[y : y + part.shape[0], x : x + part.shape[1]] = part
-        return block
-
-    def _store(self, level: int, row: int, column: int, block: Block) -> None:
+    def store(self, level: int, row: int, column: int, block: Block) -> None:
         """Write one block; those at the right and lower edge are stored in full size too."""
         import imagecodecs
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.results import Detections
 from tilescope.domain.scale import PixelSize
+from tilescope.exchange.depth_first import DepthFirst
 from tilescope.exchange.palette import instance_colour
 from tilescope.exchange.staging import output_errors, staged_folder
 from tilescope.ops import raster
@@ -179,23 +180,7 @@ class LabelPyramid:
 
     def write(self) -> None:
         """Write every level."""
-        # The smallest level fits into one block.
-        self._block(len(self._sizes) - 1, 0, 0)
-
-    def _block(self, level: int, row: int, column: int) -> NDArray[np.uint32] | None:
-        """Write a block and all below it, and return it; None when nothing is in it."""
-        size = self._sizes[level]
-        y, x = row * BLOCK, column * BLOCK
-        if y >= size.height or x >= size.width:
-            return None
-        shape = (min(BLOCK, size.height - y), min(BLOCK, size.width - x))
-        if level == 0:
-            block = self._filled(Rect(x, y, x + shape[1], y + shape[0]))
-        else:
-            block = self._halved(level, row, column, shape)
-        if block is not None:
-            self._store.write(level, row, column, block)
-        return block
+        DepthFirst(self._sizes, BLOCK, self._filled, _every_second, self._store.write).write()
 
     def _filled(self, rect: Rect) -> NDArray[np.uint32] | None:
         rect_l0 = rect.translated(self._rect_l0.x0, self._rect_l0.y0)
@@ -209,21 +194,9 @@ class LabelPyramid:
             detections, ids = detections.select(order), ids[order]
         return raster.fill(detections, ids, rect_l0)
 
-    def _halved(
-        self, level: int, row: int, column: int, shape: tuple[int, int]
-    ) -> NDArray[np.uint32] | None:
-        block: NDArray[np.uint32] | None = None
-        for dy in (0, 1):
-            for dx in (0, 1):
-                below = self._block(level - 1, 2 * row + dy, 2 * column + dx)
-                if below is None:
-                    continue
-                if block is None:
-                    block = np.zeros(shape, np.uint32)
-                part = below[::2, ::2]
-                y, x = dy * BLOCK // 2, dx * BLOCK // 2
-                block[y : y + part.shape[0], x : x + part.shape[1]] = part
-        return block
+
+def _every_second(block: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return block[::2, ::2]
 
 
 def _create(folder: Path, sizes: list[Size], version: Version) -> zarr.Group:
