@@ -23,7 +23,7 @@ from tilescope.io.cache import TileCache
 from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
-from tilescope.jobs.click_session import ClickOptions, ClickSession
+from tilescope.jobs.clicking.session import ClickOptions, ClickSession
 from tilescope.plugins.registry import find_model
 
 MODEL = "nuclick-nucleus"

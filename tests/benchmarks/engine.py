@@ -27,13 +27,13 @@ from tilescope.inference.receptive import compute_halo
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working
 from tilescope.io.registry import open_slide
-from tilescope.jobs.planning import Network
-from tilescope.jobs.preparation import Opened, check_settings, prepare
-from tilescope.jobs.providers import choose_provider, wish_of
 from tilescope.jobs.quantize_model import DEFAULT_TOLERANCE, QuantizeRequest, quantize_model
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import run_model
-from tilescope.jobs.survey import survey_slide
+from tilescope.jobs.running.planning import Network
+from tilescope.jobs.running.preparation import Opened, check_settings, prepare
+from tilescope.jobs.running.providers import choose_provider, wish_of
+from tilescope.jobs.running.survey import survey_slide
 from tilescope.plugins.api import TileImage
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken

@@ -9,7 +9,7 @@ from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point, Size
 from tilescope.exchange.palette import class_colour
-from tilescope.jobs.events import MapArea
+from tilescope.jobs.running.events import MapArea
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.map_overlay import MapOverlay
 

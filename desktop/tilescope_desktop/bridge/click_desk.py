@@ -20,7 +20,7 @@ from tilescope.errors import Cancelled, TilescopeError
 from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
 from tilescope.jobs.click import ClickReport
-from tilescope.jobs.click_session import ClickOptions, ClickResult, ClickSession
+from tilescope.jobs.clicking.session import ClickOptions, ClickResult, ClickSession
 from tilescope.plugins.registry import find_model
 from tilescope_desktop.bridge.mailbox import Mailbox
 from tilescope_desktop.model.tools.click import Answer

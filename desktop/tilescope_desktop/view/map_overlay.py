@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QImage, QPainter
 
 from tilescope.domain.geometry import Size
 from tilescope.exchange.palette import class_colour
-from tilescope.jobs.events import MapArea
+from tilescope.jobs.running.events import MapArea
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import device_transform
 

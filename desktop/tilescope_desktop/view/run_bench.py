@@ -15,9 +15,9 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.inference.backends import provider_states
 from tilescope.jobs.add_model import AddedModel, AddOptions, add_model
-from tilescope.jobs.events import RunEvent
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
+from tilescope.jobs.running.events import RunEvent
 from tilescope.plugins.registry import find_model, installed_models
 from tilescope.runtime.memory import machine_memory_bytes
 from tilescope_desktop.bridge.annotations import Annotations

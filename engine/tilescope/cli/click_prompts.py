@@ -18,7 +18,7 @@ from tilescope.cli.run import cancelled_by_interrupt, core_count
 from tilescope.domain.clicks import Prompt
 from tilescope.errors import AnnotationError, UsageError
 from tilescope.jobs.click import ClickReport, click, write_clicks
-from tilescope.jobs.click_session import ClickOptions
+from tilescope.jobs.clicking.session import ClickOptions
 from tilescope.plugins.registry import find_model
 
 _POINT, _BOX = 2, 4

@@ -13,7 +13,7 @@ from tilescope.cli.run import cancelled_by_interrupt, core_count
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import run_model
-from tilescope.jobs.summary import summarise
+from tilescope.jobs.running.summary import summarise
 from tilescope.plugins.registry import find_model
 from tilescope.runtime.memory import parse_size, return_memory_eagerly
 

@@ -16,7 +16,7 @@ from tilescope.plugins.registry import InstalledModel, discover, find_model, ins
 
 if TYPE_CHECKING:
     from tilescope.jobs.add_model import AddOptions
-    from tilescope.jobs.conformance import Check
+    from tilescope.jobs.adding.conformance import Check
 
 
 def print_models(*, as_json: bool) -> None:

@@ -12,10 +12,10 @@ from typing import get_args
 from tilescope.domain.encoding import Colour, Form
 from tilescope.domain.manifest import Task
 from tilescope.errors import ModelError, ModelNotFound, UsageError
-from tilescope.jobs.confined import Ending, Limits, run_confined
-from tilescope.jobs.conformance import Check
-from tilescope.jobs.graph_input import NORMALISATIONS
-from tilescope.jobs.model_trial import REQUEST_NAME, TrialResult
+from tilescope.jobs.adding.confined import Ending, Limits, run_confined
+from tilescope.jobs.adding.conformance import Check
+from tilescope.jobs.adding.graph_input import NORMALISATIONS
+from tilescope.jobs.adding.model_trial import REQUEST_NAME, TrialResult
 from tilescope.plugins.model_store import (
     check_id,
     discard_model,
@@ -25,7 +25,7 @@ from tilescope.plugins.model_store import (
 )
 from tilescope.plugins.registry import STORED, InstalledModel, discover, find_model
 
-_MODULE = "tilescope.jobs.model_trial"
+_MODULE = "tilescope.jobs.adding.model_trial"
 #: Looking at a file and trying it out takes seconds; a file that takes longer is refused.
 LONGEST_SECONDS = 300.0
 ADDABLE_TASKS: tuple[Task, ...] = ("semantic", "classification", "detect")

@@ -12,7 +12,7 @@ from tilescope.inference.choice import contenders, fastest
 from tilescope.inference.measurements import MeasurementStore
 from tilescope.inference.measuring import measure
 from tilescope.inference.receptive import compute_halo
-from tilescope.jobs.providers import samples_of
+from tilescope.jobs.running.providers import samples_of
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 

@@ -24,8 +24,8 @@ from tilescope.exchange.staging import staged_file
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
-from tilescope.jobs.click_array import ArraySource
-from tilescope.jobs.click_session import ClickOptions, ClickResult, ClickSession
+from tilescope.jobs.clicking.array import ArraySource
+from tilescope.jobs.clicking.session import ClickOptions, ClickResult, ClickSession
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 

@@ -28,10 +28,10 @@ from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working
 from tilescope.io.registry import open_slide
 from tilescope.jobs.agreement import agreement
-from tilescope.jobs.planning import Network
-from tilescope.jobs.preparation import Opened, check_settings, prepare
 from tilescope.jobs.request import DEFAULT_THRESHOLD, RunRequest
-from tilescope.jobs.survey import survey_slide
+from tilescope.jobs.running.planning import Network
+from tilescope.jobs.running.preparation import Opened, check_settings, prepare
+from tilescope.jobs.running.survey import survey_slide
 from tilescope.plugins.api import TileAdapter, TileImage
 from tilescope.plugins.registry import InstalledModel
 from tilescope.plugins.variants import save_variant

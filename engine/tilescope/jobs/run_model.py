@@ -12,11 +12,13 @@ from tilescope.inference.backends import open_session
 from tilescope.inference.receptive import compute_halo
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
-from tilescope.jobs.block_run import BlockRun, Clock
-from tilescope.jobs.events import RunEvent
-from tilescope.jobs.footprint import cache_bytes
-from tilescope.jobs.planning import Network
-from tilescope.jobs.preparation import (
+from tilescope.jobs.report import RunReport
+from tilescope.jobs.request import OnProgress, RunProgress, RunRequest, ignore_progress
+from tilescope.jobs.running.block_run import BlockRun, Clock
+from tilescope.jobs.running.events import RunEvent
+from tilescope.jobs.running.footprint import cache_bytes
+from tilescope.jobs.running.planning import Network
+from tilescope.jobs.running.preparation import (
     Opened,
     Remembered,
     Settings,
@@ -24,13 +26,11 @@ from tilescope.jobs.preparation import (
     identity_of,
     prepare,
 )
-from tilescope.jobs.project_results import ProjectResults
-from tilescope.jobs.providers import choose_provider, resumed, weights_for, wish_of
-from tilescope.jobs.report import RunReport
-from tilescope.jobs.request import OnProgress, RunProgress, RunRequest, ignore_progress
-from tilescope.jobs.survey import survey_slide
-from tilescope.jobs.task_context import TaskContext
-from tilescope.jobs.tasks import check_formats, check_project, ledger_of, task_of
+from tilescope.jobs.running.project_results import ProjectResults
+from tilescope.jobs.running.providers import choose_provider, resumed, weights_for, wish_of
+from tilescope.jobs.running.survey import survey_slide
+from tilescope.jobs.running.task_context import TaskContext
+from tilescope.jobs.running.tasks import check_formats, check_project, ledger_of, task_of
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.run_ledger import RunLedger
 

@@ -23,8 +23,8 @@ from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import WeightsRef
 from tilescope.domain.results import Detections
 from tilescope.io.cache import TileCache
-from tilescope.jobs.click_array import ArraySource
-from tilescope.jobs.click_session import ClickOptions, ClickSession
+from tilescope.jobs.clicking.array import ArraySource
+from tilescope.jobs.clicking.session import ClickOptions, ClickSession
 from tilescope.ops.raster import fill
 from tilescope.plugins.parsing import load_manifest
 from tilescope.plugins.registry import InstalledModel

@@ -18,12 +18,12 @@ from tilescope.errors import UsageError
 from tilescope.exchange.geojson_reader import read_geojson
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
-from tilescope.jobs import click_session
 from tilescope.jobs.click import as_annotations, click, write_clicks
-from tilescope.jobs.click_array import ArraySource
-from tilescope.jobs.click_overlap import Beside
-from tilescope.jobs.click_proposals import propose
-from tilescope.jobs.click_session import ClickOptions, ClickSession
+from tilescope.jobs.clicking import session as click_session
+from tilescope.jobs.clicking.array import ArraySource
+from tilescope.jobs.clicking.overlap import Beside
+from tilescope.jobs.clicking.proposals import propose
+from tilescope.jobs.clicking.session import ClickOptions, ClickSession
 from tilescope.plugins.registry import InstalledModel, find_model
 from tilescope.testing.sources import SlideSourceContract
 from tilescope.testing.synthetic import pyramid, write_tiff_pyramid

@@ -20,9 +20,9 @@ from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import WeightsRef
 from tilescope.domain.results import Detections
 from tilescope.errors import UsageError
-from tilescope.jobs.events import MapArea, RunEvent
 from tilescope.jobs.request import RunProgress, RunRequest
 from tilescope.jobs.run_model import follow, run_model
+from tilescope.jobs.running.events import MapArea, RunEvent
 from tilescope.plugins.api import TileImage
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken

@@ -16,9 +16,9 @@ from tilescope.domain.results import Detections
 from tilescope.errors import ProjectBusy, ProjectDamaged, TilescopeError, UsageError
 from tilescope.jobs.export_objects import ExportRequest, export_objects
 from tilescope.jobs.import_objects import ImportRequest, import_objects
-from tilescope.jobs.project_results import valid_shapes
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.run_model import run_model
+from tilescope.jobs.running.project_results import valid_shapes
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Project
 

@@ -12,10 +12,10 @@ import pytest
 from tilescope.errors import BudgetTooSmall, RunMismatch, UsageError
 from tilescope.inference.backends import provider_states
 from tilescope.inference.measurements import Measurement, MeasurementStore
-from tilescope.jobs.footprint import Footprint
-from tilescope.jobs.providers import Wish, choose_provider, resumed, samples_of
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import run_model
+from tilescope.jobs.running.footprint import Footprint
+from tilescope.jobs.running.providers import Wish, choose_provider, resumed, samples_of
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.testing.synthetic import write_tiff_pyramid

@@ -19,8 +19,8 @@ from tilescope.domain.scale import Native
 from tilescope.errors import GoldenMismatch, GraphMismatch, UsageError, WeightsError
 from tilescope.inference.backends import open_session
 from tilescope.inference.quantisation import LADDER, Kept, quantised
-from tilescope.jobs.providers import weights_for
 from tilescope.jobs.quantize_model import QuantizeRequest, quantize_model
+from tilescope.jobs.running.providers import weights_for
 from tilescope.plugins.model_store import STORED_ADAPTER
 from tilescope.plugins.registry import InstalledModel
 from tilescope.plugins.variants import find_variant, save_variant

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tilescope.jobs.confined import Limits, run_confined
+from tilescope.jobs.adding.confined import Limits, run_confined
 
 ENOUGH = Limits(1 << 30, 60.0)
 

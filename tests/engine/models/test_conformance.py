@@ -14,7 +14,7 @@ from tests.engine.models.networks import Net, unet
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import ModelSpec, TensorSpec, TileSpec, WeightsRef
 from tilescope.inference.session import OnnxSession
-from tilescope.jobs.conformance import Check, Subject, check_model, measure, with_cost
+from tilescope.jobs.adding.conformance import Check, Subject, check_model, measure, with_cost
 from tilescope.plugins.api import Boxes, ClassMap, Instances, TileImage
 from tilescope.plugins.registry import InstalledModel
 from tilescope.testing.toy import ToyAdapter, toy_model

@@ -21,12 +21,12 @@ from tilescope.domain.encoding import (
     UnitRange,
 )
 from tilescope.errors import ModelError
-from tilescope.jobs.bioimage_rdf import read_rdf
-from tilescope.jobs.graph_notes import read_notes
-from tilescope.jobs.model_hints import BadDescription
-from tilescope.jobs.model_package import open_package
-from tilescope.jobs.rdf_steps import read_steps
-from tilescope.jobs.wsinfer_config import read_wsinfer
+from tilescope.jobs.adding.bioimage_rdf import read_rdf
+from tilescope.jobs.adding.graph_notes import read_notes
+from tilescope.jobs.adding.model_hints import BadDescription
+from tilescope.jobs.adding.model_package import open_package
+from tilescope.jobs.adding.rdf_steps import read_steps
+from tilescope.jobs.adding.wsinfer_config import read_wsinfer
 
 HERE = Path("rdf.yaml")
 

@@ -16,10 +16,10 @@ from tilescope.domain.manifest import ModelSpec
 from tilescope.domain.scale import AtPixelSize, Native
 from tilescope.errors import ModelError
 from tilescope.inference.graph_description import describe
-from tilescope.jobs.graph_input import NORMALISATIONS, read_input
-from tilescope.jobs.graph_notes import read_notes
-from tilescope.jobs.model_draft import Weights, draft
-from tilescope.jobs.model_hints import Hints, Known
+from tilescope.jobs.adding.graph_input import NORMALISATIONS, read_input
+from tilescope.jobs.adding.graph_notes import read_notes
+from tilescope.jobs.adding.model_draft import Weights, draft
+from tilescope.jobs.adding.model_hints import Hints, Known
 
 
 def drafted(model: ModelProto, **said: Any) -> tuple[ModelSpec, str]:

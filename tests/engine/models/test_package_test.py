@@ -12,8 +12,8 @@ from tests.engine.models.test_draft import drafted
 from tilescope.domain.encoding import Activation, Standardise, Stretch
 from tilescope.domain.manifest import GoldenRef
 from tilescope.inference.session import OnnxSession
-from tilescope.jobs.conformance import Check
-from tilescope.jobs.package_test import run_package_test
+from tilescope.jobs.adding.conformance import Check
+from tilescope.jobs.adding.package_test import run_package_test
 
 
 def tried(

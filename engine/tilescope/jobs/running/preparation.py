@@ -1,0 +1,259 @@
+"""Everything that is decided before the first block of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tilescope.domain.contrast import Contrast
+from tilescope.domain.geometry import Rect
+from tilescope.domain.manifest import ModelSpec
+from tilescope.domain.scale import AtObjectSize, PixelSize
+from tilescope.errors import UsageError
+from tilescope.inference.choice import Choice
+from tilescope.inference.grid import WorkingGrid
+from tilescope.inference.planner import LAYOUT_VERSION, Block, Plan
+from tilescope.inference.session import Session
+from tilescope.io.cache import TileCache
+from tilescope.io.source import SlideSource
+from tilescope.jobs.report import head_sha256
+from tilescope.jobs.request import (
+    DEFAULT_THRESHOLD,
+    DIAMETER_PARAMETER,
+    THRESHOLD_PARAMETER,
+    RunRequest,
+)
+from tilescope.jobs.running.footprint import Footprint
+from tilescope.jobs.running.outputs import region_text
+from tilescope.jobs.running.planning import Cut, EarlierTile, Network, cut_region
+from tilescope.jobs.running.scale import Measurer, WorkingScale, fixed_scale, object_scale
+from tilescope.jobs.running.survey import Survey
+from tilescope.plugins.api import TileAdapter
+from tilescope.runtime import memory
+from tilescope.runtime.cancel import CancellationToken
+
+_SPOTS = 8
+#: Tasks whose result is a probability per class.
+_PROBABILITY_TASKS = ("semantic", "classification")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a run works with; owned and closed by whoever made it."""
+
+    source: SlideSource
+    cache: TileCache
+    session: Session
+    adapter: TileAdapter
+    network: Network
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The user's choices, checked against the slide and the model."""
+
+    pixel_size: PixelSize | None
+    diameter_px: float | None
+    parameters: dict[str, float]
+    region_l0: Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The decisions of a run.
+
+    ``spares_background`` says whether blocks without tissue are left out.
+    """
+
+    settings: Settings
+    survey: Survey
+    scale: WorkingScale
+    cut: Cut
+    footprint: Footprint
+    spares_background: bool
+
+    @property
+    def plan(self) -> Plan:
+        """The blocks."""
+        return self.cut.plan
+
+    def is_empty(self, block: Block) -> bool:
+        """Tell whether a block's core holds nothing that is worth a look."""
+        return self.spares_background and not self.survey.holds_something(self.rect_l0(block))
+
+    def rect_l0(self, block: Block) -> tuple[float, float, float, float]:
+        """Return what a block's core covers, in level-0 pixels."""
+        f, core = self.plan.grid.factor, block.core
+        return core.x0 * f, core.y0 * f, core.x1 * f, core.y1 * f
+
+
+def check_settings(request: RunRequest, source: SlideSource) -> Settings:
+    """Return the user's choices.
+
+    Raises
+    ------
+    UsageError
+        When one of them makes no sense for this slide or model.
+    """
+    info, spec = source.info, request.model.spec
+    overrides = dict(request.parameters)
+    diameter = overrides.pop(DIAMETER_PARAMETER, None)
+    if diameter is not None and not (isinstance(spec.sampling, AtObjectSize) and diameter >= 2):
+        raise UsageError(f"{DIAMETER_PARAMETER} = {diameter:g} is of no use to {spec.id}")
+    threshold = _threshold(spec, overrides)
+    whole = Rect.of_size(info.size)
+    region = request.region_l0 or whole
+    if not whole.encloses(region):
+        raise UsageError(
+            f"{info.path}: region {region_text(region)} leaves the slide of "
+            f"{whole.width} x {whole.height} pixels"
+        )
+    try:
+        given = request.um_per_px
+        pixel_size = info.pixel_size if given is None else PixelSize(given, given)
+        return Settings(pixel_size, diameter, {**spec.resolved(overrides), **threshold}, region)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
+
+
+def _threshold(spec: ModelSpec, overrides: dict[str, float]) -> dict[str, float]:
+    """Take the threshold of classes out of ``overrides``, unless it is the model's own."""
+    if spec.task not in _PROBABILITY_TASKS or THRESHOLD_PARAMETER in spec.parameters:
+        return {}
+    value = overrides.pop(THRESHOLD_PARAMETER, DEFAULT_THRESHOLD)
+    if not 0 <= value <= 1:
+        raise UsageError(f"parameter {THRESHOLD_PARAMETER} = {value:g} is not in 0..1")
+    return {THRESHOLD_PARAMETER: value}
+
+
+def identity_of(request: RunRequest, settings: Settings, source: SlideSource) -> dict[str, str]:
+    """Return what makes two runs the same run, as text by name."""
+    spec, info, region = request.model.spec, source.info, settings.region_l0
+    return {
+        "model": f"{spec.id} {spec.version}",
+        "weights sha256": spec.weights.sha256,
+        "precision": request.precision,
+        "slide sha256 of the head": head_sha256(request.slide),
+        "slide bytes": str(info.size_bytes),
+        "slide size": f"{info.size.width}x{info.size.height}",
+        "region": region_text(region),
+        "um per px": _text(None if settings.pixel_size is None else settings.pixel_size.mean_um),
+        DIAMETER_PARAMETER: _text(settings.diameter_px),
+        "layout of tiles": str(LAYOUT_VERSION),
+        **{f"parameter {name}": _text(value) for name, value in settings.parameters.items()},
+    }
+
+
+def _text(value: float | None) -> str:
+    return "unset" if value is None else repr(float(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Decisions that a resumed run takes over instead of making them again.
+
+    ``memory_bytes`` is the cap under which ``tile_px`` was planned, ``is_exact`` whether it was
+    for the exact halo.
+    """
+
+    scale: WorkingScale
+    tile_px: int
+    is_exact: bool
+    memory_bytes: int
+    contrast: Contrast
+    provider: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for the ledger."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Remembered:
+        """Return what :meth:`as_dict` gave."""
+        contrast = values["contrast"]
+        return cls(
+            WorkingScale(**values["scale"]),
+            values["tile_px"],
+            values["is_exact"],
+            values["memory_bytes"],
+            Contrast(
+                contrast["dark_background"],
+                *(tuple(contrast[name]) for name in ("low", "high", "mean", "deviation")),
+            ),
+            values["provider"],
+        )
+
+
+def prepare(
+    request: RunRequest,
+    settings: Settings,
+    opened: Opened,
+    survey: Survey,
+    earlier: Remembered | None,
+    token: CancellationToken,
+) -> Prepared:
+    """Choose the scale and plan the blocks.
+
+    Raises
+    ------
+    BudgetTooSmall
+        When one tile does not fit under the cap.
+    UsageError
+        When the model needs a pixel size that nobody knows.
+    GraphMismatch
+        When the model's fixed input size leaves no room for its halo.
+    TileReadError
+        When the slide cannot be read where its scale is measured.
+    """
+    scale = earlier.scale if earlier else _scale(settings, survey, opened, token)
+    info = opened.source.info
+    footprint = Footprint(
+        memory.rss_bytes() - opened.cache.use.size_bytes,
+        opened.cache.use.max_bytes,
+        request.model.spec,
+        len(info.bands),
+        _value_bytes(info.dtype),
+        opened.choice.bytes_per_px,
+    )
+    grid = WorkingGrid.over(info.size, scale.factor, opened.network.step)
+    cut = cut_region(
+        opened.network,
+        grid,
+        grid.rect_of(settings.region_l0),
+        footprint,
+        request.memory_bytes,
+        EarlierTile(earlier.tile_px, earlier.memory_bytes, earlier.is_exact) if earlier else None,
+    )
+    # A class map says something of every pixel. Only of a microscope's slide it is known that
+    # nothing is where no tissue is; on a page white is a part of what is there.
+    spares = request.model.spec.task != "semantic" or settings.pixel_size is not None
+    return Prepared(settings, survey, scale, cut, footprint, spares)
+
+
+def _value_bytes(dtype: str) -> int:
+    return {"uint8": 1, "uint16": 2}.get(dtype, 4)
+
+
+def _scale(
+    settings: Settings, survey: Survey, opened: Opened, token: CancellationToken
+) -> WorkingScale:
+    info, spec = opened.source.info, opened.network.spec
+    fixed = fixed_scale(spec, info, settings.region_l0, settings.pixel_size, settings.diameter_px)
+    if fixed is not None or not isinstance(spec.sampling, AtObjectSize):
+        assert fixed is not None
+        return fixed
+    measurer = Measurer(
+        opened.source,
+        opened.cache,
+        survey,
+        opened.session,
+        opened.adapter,
+        settings.parameters,
+        opened.network.step,
+        opened.network.fixed,
+        token,
+        tuple(survey.spots(_SPOTS, settings.region_l0)),
+    )
+    return object_scale(spec.sampling, measurer, settings.pixel_size)
