@@ -65,6 +65,7 @@ def paint_objects(
         Whether areas are tinted as the style says; not when that was done before.
     """
     shown = selected(view, style.shown(view.classes, view.kinds, view.class_names))
+    style = style.beside(view.class_names.values())
     for is_annotation in (False, True):
         of_kind = (shown.kinds == ANNOTATION) == is_annotation
         for number in np.unique(shown.classes[of_kind]).tolist():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tilescope.domain.annotation import ObjectClass
-from tilescope.exchange.palette import class_colour
+from tilescope.exchange.palette import class_colour, colours_beside
 
 _NAMES = ("Tumor", "Stroma", "Immune cells", "Necrosis", "Other")
 
@@ -17,9 +17,7 @@ DEFAULT_CLASSES: tuple[ObjectClass, ...] = tuple(
 
 def new_class(name: str, known: Sequence[ObjectClass]) -> ObjectClass:
     """Return a class with a colour and a key that no other has yet, as far as there are any."""
-    used = {one.color for one in known}
-    colors = [class_colour(index) for index in range(7)]
-    color = next((c for c in colors if c not in used), colors[len(known) % 7])
+    color = colours_beside([name], [one.color for one in known])[name]
     keys = {one.hot_key for one in known}
     key = next((str(number) for number in range(1, 10) if str(number) not in keys), None)
     return ObjectClass(name, color, key)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.exchange.palette import RGB, class_colour
+from tilescope.exchange.palette import RGB, colours_beside
 
 #: Objects without a class.
 UNCLASSIFIED: RGB = (230, 45, 45)
@@ -52,7 +52,15 @@ class ObjectStyle:
         """Return the colour of a class."""
         if class_name is None:
             return UNCLASSIFIED
-        return self.colors.get(class_name) or class_colour(_number(class_name))
+        return self.beside([class_name]).colors[class_name]
+
+    def beside(self, class_names: Iterable[str | None]) -> Self:
+        """Return the style with colours for classes that the project has not got yet."""
+        new = [name for name in class_names if name is not None and name not in self.colors]
+        if not new:
+            return self
+        colors = {**self.colors, **colours_beside(new, self.colors.values())}
+        return replace(self, colors=colors)
 
     def switched(self, name: str, is_on: bool) -> Self:
         """Return the style with one of its switches, by its name, on or off."""
@@ -78,10 +86,7 @@ class ObjectStyle:
 def color_table(style: ObjectStyle, names: Mapping[int, str | None]) -> NDArray[np.uint8]:
     """Return ``uint8[k, 3]``: the colour of every class by its number."""
     table = np.full((max(names, default=0) + 1, 3), UNCLASSIFIED, np.uint8)
+    style = style.beside(names.values())
     for number, name in names.items():
         table[number] = style.color_of(name)
     return table
-
-
-def _number(name: str) -> int:
-    return sum(name.encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Collection, Iterable
 
 RGB = tuple[int, int, int]
 
@@ -21,6 +22,20 @@ _CLASSES: tuple[RGB, ...] = (
 def class_colour(index: int) -> RGB:
     """Return the colour of a class; they repeat after seven."""
     return _CLASSES[index % len(_CLASSES)]
+
+
+def colours_beside(names: Iterable[str], taken: Collection[RGB]) -> dict[str, RGB]:
+    """Return colours for new classes beside those that have theirs; they repeat when all are taken.
+
+    Parameters
+    ----------
+    names
+        The new classes, in their order.
+    taken
+        Colours of the classes that are there.
+    """
+    free = [colour for colour in _CLASSES if colour not in taken] or list(_CLASSES)
+    return {name: free[index % len(free)] for index, name in enumerate(names)}
 
 
 def instance_colour(number: int) -> RGB:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tilescope.domain.annotation import ObjectClass
 from tilescope.errors import ProjectError, ProjectReadOnly
-from tilescope.exchange.palette import RGB, class_colour
+from tilescope.exchange.palette import RGB
 from tilescope.store.project import Project
 
 _COMPANIONS = ("", "-wal", "-shm", "-lock")
@@ -75,11 +75,6 @@ def add_classes(project: Project, classes: Mapping[str, RGB | None]) -> None:
     """
     coloured = ((name, colour) for name, colour in classes.items() if colour is not None)
     project.put_classes([ObjectClass(name, colour) for name, colour in coloured])
-
-
-def model_colours(names: tuple[str, ...]) -> dict[str, RGB | None]:
-    """Return the colours of a model's classes, the same as in its result files."""
-    return {name: class_colour(index) for index, name in enumerate(names)}
 
 
 def _remove(path: Path) -> None:

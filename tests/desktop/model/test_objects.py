@@ -12,12 +12,13 @@ import shapely
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Point, Rect, Size
 from tilescope.domain.results import Detections
+from tilescope.exchange.palette import class_colour
 from tilescope.store.project import Project, View
 from tilescope_desktop.model.atlas import Atlas, AtlasMaker
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.object_pictures import density, filled
 from tilescope_desktop.model.object_rows import RowsMaker
-from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.object_style import UNCLASSIFIED, ObjectStyle, color_table
 from tilescope_desktop.model.picking import inside_box, object_at
 from tilescope_desktop.model.view_parts import (
     boxes_of,
@@ -242,3 +243,15 @@ def test_a_table_is_sorted_and_filtered_and_measures_what_nobody_measured() -> N
     assert rows.sorted(everything, 4, descending=False).tolist() == [0, 2, 1]
     assert rows.sorted(everything, 0, descending=False).tolist() == [2, 1, 0]
     assert rows.boxes[1].tolist() == [0, 0, 20, 10]
+
+
+def test_classes_of_a_running_model_are_seen_in_the_colours_they_will_keep() -> None:
+    style = ObjectStyle({"Tumor": class_colour(0)})
+    names = {0: None, 1: "nucleus", 2: "Tumor", 3: "plasma cell"}
+    table = color_table(style, names)
+    assert [tuple(row) for row in table.tolist()] == [
+        UNCLASSIFIED,
+        class_colour(1),
+        class_colour(0),
+        class_colour(2),
+    ]

@@ -10,10 +10,11 @@ import pytest
 import shapely
 from tests.engine.jobs.conftest import Bench, discs, write_png
 
-from tilescope.domain.annotation import Annotation
+from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
 from tilescope.errors import ProjectBusy, ProjectDamaged, TilescopeError, UsageError
+from tilescope.exchange.palette import class_colour
 from tilescope.jobs.export_objects import ExportRequest, export_objects
 from tilescope.jobs.import_objects import ImportRequest, import_objects
 from tilescope.jobs.request import RunProgress
@@ -74,6 +75,17 @@ def test_a_run_puts_its_objects_into_the_project(bench: Bench, slide: Path, stud
         assert (run.model, run.detail["objects"]) == ("toy", len(CENTRES))
         project.undo()
         assert project.counts_by_class() == {}
+
+
+def test_new_classes_get_colours_that_no_class_of_the_project_has(
+    bench: Bench, slide: Path, study: Path
+) -> None:
+    mine = ObjectClass("Tumor", class_colour(0))
+    with Project.create(study) as project:
+        project.put_classes([mine])
+    bench.run(slide, project=study)
+    with Project.open(study) as project:
+        assert project.classes() == [mine, ObjectClass("part", class_colour(1))]
 
 
 def test_geometry_and_classes_go_round_through_geojson(

@@ -16,13 +16,9 @@ from tilescope.domain.results import Detections, ModelRef
 from tilescope.domain.scale import PixelSize
 from tilescope.errors import UsageError
 from tilescope.exchange.objects import ObjectBatch, object_uuids
+from tilescope.exchange.palette import colours_beside
 from tilescope.io.source import SlideSource
-from tilescope.jobs.project_files import (
-    add_classes,
-    check_writable,
-    model_colours,
-    writable_project,
-)
+from tilescope.jobs.project_files import add_classes, check_writable, writable_project
 from tilescope.jobs.project_slides import add_slide, identity_of_slide, known_slide
 from tilescope.jobs.running.outputs import ResultFrame, region_text
 from tilescope.ops import measures, validity
@@ -91,11 +87,11 @@ class ProjectResults:
         """
         with writable_project(self.project) as project:
             objects = _Objects(self, frame, parameters, token)
-            known = frozenset(known_class.name for known_class in project.classes())
+            known = {one.name: one.color for one in project.classes()}
             slide = add_slide(project, self.slide, frame.source.info, frame.pixel_size)
             count = self._replace(project, slide, objects)
-            colours = model_colours(frame.class_names)
-            add_classes(project, {n: c for n, c in colours.items() if n not in known})
+            new = [name for name in frame.class_names if name not in known]
+            add_classes(project, colours_beside(new, known.values()))
             detail = {**objects.author.detail, "objects": count}
             project.add_run(RunRecord(slide, self.model.id, detail))
         return count
