@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QApplication
 
 from tilescope.io.cache import TileCache, shared_cache
+from tilescope_desktop.bridge.libraries import load_libraries
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.view.annotating import Annotating
@@ -21,6 +23,8 @@ from tilescope_desktop.view.view_commands import file_commands, view_commands
 #: What the window may hold in tiles by default, half of it as pictures.
 TILE_BYTES = 224 << 20
 _SWITCH_S = 0.0005
+#: With fewer cores, Qt's own threads for smooth scaling would wait behind those that decode.
+_CORES_FOR_QT = 4
 
 
 def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> MainWindow:
@@ -33,6 +37,8 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     """
     # A frame takes Python's lock many times; workers give it back ten times as soon as usual.
     sys.setswitchinterval(_SWITCH_S)
+    if (os.cpu_count() or 1) < _CORES_FOR_QT:
+        os.environ.setdefault("QT_NO_GUI_THREADPOOL", "1")
     raw = shared_cache()
     raw.resize(tile_bytes // 4)
     tiles = TileService(TileCache(tile_bytes - tile_bytes // 4), raw)
@@ -43,6 +49,7 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     objects.opener.handle((".onnx",), models.add_model)
     Clicking(window, objects, raw)
     window.add_commands(view_commands(window))
+    load_libraries(window.work)
     return window
 
 

@@ -35,6 +35,12 @@ class Mailbox(QObject):
                 QCoreApplication.postEvent(self, QEvent(_WAKE))
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether everything that was left here was handed over."""
+        with self._lock:
+            return not self._letters
+
     def close(self) -> list[object]:
         """Take no more letters, and return those that nobody got."""
         with self._lock:

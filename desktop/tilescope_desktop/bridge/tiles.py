@@ -100,6 +100,12 @@ class TileService(QObject):
         count = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self.loader = TileLoader(pictures, self._load, self._mailbox.post, threads=count)
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether everything that is wanted is there, or failed, and the views know it."""
+        # In this order: what the loader has done is in the mailbox by then.
+        return self.loader.is_idle and self._mailbox.is_empty
+
     def show(self, source: SlideSource, styles: Sequence[ChannelStyle]) -> PictureTiles:
         """Return a slide as pictures in these styles, for as long as it is not hidden."""
         tiles = PictureTiles(source, self._raw, styles, next(self._numbers))

@@ -85,22 +85,21 @@ def wanted(
     cursor_l0
         Where the user looks; the middle of the view when unknown.
     """
-    level = level_shown(info, viewport, pixel_ratio)
-    bounds = viewport.bounds_l0
-    focus = cursor_l0 or viewport.centre_l0
-    order: dict[TileKey, None] = {}
+    level, last = level_shown(info, viewport, pixel_ratio), info.levels[-1]
+    bounds, focus = viewport.bounds_l0, cursor_l0 or viewport.centre_l0
 
-    def add(shown: Level, rim: int = 0) -> None:
-        keys = tiles_over(shown, bounds, slide, plane, rim=rim)
-        keys.sort(key=lambda key: _distance(info, key, focus))
-        order.update(dict.fromkeys(keys))
+    def keys(of: Level, places: Sequence[tuple[int, int]]) -> list[TileKey]:
+        return [TileKey(slide, of.index, col, row, plane) for col, row in places]
 
-    add(info.levels[-1])
-    add(level)
-    if level.index + 1 < len(info.levels):
-        add(info.levels[level.index + 1])
-    add(level, rim=1)
-    return list(order)
+    visible = _nearest_first(level, bounds, focus)
+    order = keys(last, _nearest_first(last, bounds, focus)) if level is not last else []
+    order += keys(level, visible)
+    if level.index + 1 < last.index:
+        coarser = info.levels[level.index + 1]
+        order += keys(coarser, _nearest_first(coarser, bounds, focus))
+    seen = set(visible)
+    rim = [at for at in _nearest_first(level, bounds, focus, rim=1) if at not in seen]
+    return order + keys(level, rim)
 
 
 def paint_order(
@@ -134,6 +133,25 @@ def _covering(info: SlideInfo, key: TileKey, has: Callable[[TileKey], bool]) -> 
             return
 
 
-def _distance(info: SlideInfo, key: TileKey, focus: Point) -> float:
-    x0, y0, x1, y1 = placed(info, key).box_l0
-    return math.hypot((x0 + x1) / 2 - focus.x, (y0 + y1) / 2 - focus.y)
+def _nearest_first(
+    level: Level, bounds_l0: Rect, focus: Point, *, rim: int = 0
+) -> list[tuple[int, int]]:
+    """Return ``(col, row)`` of the tiles over a rectangle and ``rim`` around it, by distance."""
+    size, tile, bounds = level.size, level.tile, bounds_l0
+    x = _away(size.width, tile.width, level.downsample_x, bounds.x0, bounds.x1, focus.x, rim)
+    y = _away(size.height, tile.height, level.downsample_y, bounds.y0, bounds.y1, focus.y, rim)
+    order = sorted((dx + dy, row, col) for row, dy in y for col, dx in x)
+    return [(col, row) for _, row, col in order]
+
+
+def _away(
+    size: int, tile: int, downsample: float, low: float, high: float, focus: float, rim: int
+) -> list[tuple[int, float]]:
+    """Return the tiles of one axis over an interval, and their squared distances from the focus."""
+    first = max(0, math.floor(low / downsample) // tile - rim)
+    last = min(-(-size // tile), -(-math.ceil(high / downsample) // tile) + rim)
+    found = []
+    for index in range(first, last):
+        x0, x1 = index * tile * downsample, min((index + 1) * tile, size) * downsample
+        found.append((index, ((x0 + x1) / 2 - focus) ** 2))
+    return found

@@ -1,52 +1,26 @@
 """The picture of a viewport, kept from frame to frame and repaired where it changed.
 
 A pan moves what is there and paints the strip that came into sight; a zoom shows the old picture
-scaled until the new one is painted. Each frame repairs as much as its time allows, coarse before
-fine, so a frame is never late and never white.
+scaled until the new one is painted. Each frame repairs as much as its time allows, and covers the
+rest of what is bare by coarse tiles, so a frame is never late and never white.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QRegion, QTransform
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QColor, QImage, QPainter, QRegion
 
-from tilescope.domain.geometry import Rect
 from tilescope.domain.slide import SlideInfo
 from tilescope.domain.tiles import TileKey
-from tilescope_desktop.model.resolve import (
-    Placed,
-    level_shown,
-    paint_order,
-    placed,
-    tiles_over,
-)
 from tilescope_desktop.model.viewport import Viewport
+from tilescope_desktop.view.tile_painter import Peek, Piece, TilePainter, device_transform
 
-Picture = NDArray[np.uint32]
-Peek = Callable[[TileKey], Picture | None]
-
-#: Time that a frame may spend on repairing the picture.
-REPAIR_SECONDS = 0.006
-#: A side of the pieces that are repaired one after the other, in physical pixels.
-_PIECE_PX = 256
-
-
-def device_transform(viewport: Viewport, pixel_ratio: float) -> QTransform:
-    """Return the map from level-0 pixels to physical pixels of the widget."""
-    m11, m12, m21, m22 = (value * pixel_ratio for value in viewport.matrix)
-    x = viewport.width * pixel_ratio / 2
-    y = viewport.height * pixel_ratio / 2
-    centre = viewport.centre_l0
-    dx = x - centre.x * m11 - centre.y * m21
-    dy = y - centre.x * m12 - centre.y * m22
-    return QTransform(m11, m12, m21, m22, dx, dy)
+#: Pixels at the rim of a scaled picture that are not relied on.
+_RIM_PX = 2
 
 
 class Canvas:
@@ -54,8 +28,11 @@ class Canvas:
 
     def __init__(self) -> None:
         self._image = QImage()
+        self._spare = QImage()
         self._viewport: Viewport | None = None
         self._pixel_ratio = 1.0
+        # Bare is what shows nothing of the slide; dirty is that, and what may be painted better.
+        self._bare = QRegion()
         self._dirty = QRegion()
         self.background = QColor(Qt.GlobalColor.black)
 
@@ -69,44 +46,49 @@ class Canvas:
         """Tell whether nothing waits to be repaired."""
         return self._dirty.isEmpty()
 
+    def clear(self) -> None:
+        """Show nothing of what was painted any more."""
+        self.soil()
+        self._bare = QRegion(self._dirty)
+
     def soil(self) -> None:
         """Have everything painted anew, the present picture showing meanwhile."""
         self._dirty = QRegion(self._image.rect())
 
-    def soil_tile(self, info: SlideInfo, key: TileKey) -> None:
-        """Have the place of a tile painted anew."""
-        if self._viewport is not None and key.level < len(info.levels):
-            self._dirty += self._place(placed(info, key)) & self._image.rect()
+    def soil_tile(self, info: SlideInfo, key: TileKey, peek: Peek) -> None:
+        """Have the place of a tile painted anew, if the tile is what should be seen there."""
+        if self._viewport is None or key.level >= len(info.levels):
+            return
+        painter = self._painter(info, key, peek)
+        if key.level < painter.level.index:
+            return
+        place = painter.place(key) & self._image.rect()
+        if place.isEmpty():
+            return
+        if key.level == painter.level.index or any(
+            peek(over) is None for over in painter.keys_over(place)
+        ):
+            self._dirty += place
+        if peek(key) is None:
+            # It failed: what shows there is of another plane or style, and stays that.
+            self._bare += place
 
     def follow(self, viewport: Viewport, pixel_ratio: float) -> None:
         """Take on a viewport, keeping what it shares with the one before."""
-        size = (round(viewport.width * pixel_ratio), round(viewport.height * pixel_ratio))
-        old, old_image, old_ratio = self._viewport, self._image, self._pixel_ratio
+        old, old_ratio = self._viewport, self._pixel_ratio
         if viewport == old and pixel_ratio == old_ratio:
             return
-        fresh = QImage(*size, QImage.Format.Format_RGB32)
-        fresh.fill(self.background)
-        shift = (
-            None if old is None or pixel_ratio != old_ratio else _shift(old, viewport, pixel_ratio)
-        )
-        old_dirty = self._dirty
-        self._image, self._viewport, self._pixel_ratio = fresh, viewport, pixel_ratio
-        self._dirty = QRegion(fresh.rect())
-        if old is None or old_image.isNull():
-            return
-        painter = QPainter(fresh)
-        if shift is not None and fresh.size() == old_image.size():
-            painter.drawImage(shift, old_image)
-            kept = QRegion(old_image.rect().translated(shift)) & fresh.rect()
-            self._dirty = (self._dirty - kept) + (old_dirty.translated(shift) & kept.boundingRect())
+        self._viewport, self._pixel_ratio = viewport, pixel_ratio
+        shift = None
+        if old is not None and pixel_ratio == old_ratio:
+            shift = _shift(old, viewport, pixel_ratio)
+        if shift is None:
+            self._rescale(old, old_ratio)
         else:
-            back, _ = device_transform(old, old_ratio).inverted()
-            painter.setTransform(back * device_transform(viewport, pixel_ratio))
-            painter.drawImage(0, 0, old_image)
-        painter.end()
+            self._move(*shift)
 
     def repair(self, info: SlideInfo, name: TileKey, peek: Peek, seconds: float) -> bool:
-        """Paint what is missing or changed for at most so long; tell whether all of it is done.
+        """Paint what is missing or changed for about so long; tell whether all of it is done.
 
         Parameters
         ----------
@@ -118,82 +100,92 @@ class Canvas:
         if self._viewport is None or self._dirty.isEmpty():
             return True
         until = time.perf_counter() + seconds
-        for piece in self._pieces():
-            self._paint(info, name, peek, piece)
-            self._dirty -= QRegion(piece)
-            if time.perf_counter() >= until:
-                break
+        tiles = self._painter(info, name, peek)
+        painter = QPainter(self._image)
+        bare = self._paint(painter, tiles, self._bare, until, is_bare=True)
+        if not bare.isEmpty():
+            tiles.cover(painter, bare)
+        dirty = self._paint(painter, tiles, self._dirty - self._bare, until, is_bare=False)
+        painter.end()
+        self._dirty, self._bare = dirty + bare, QRegion()
         return self._dirty.isEmpty()
 
-    def _pieces(self) -> Sequence[QRect]:
-        """Return the parts of the dirty region, those near its middle first."""
-        pieces = [
-            QRect(x, y, _PIECE_PX, _PIECE_PX) & whole
-            for whole in cast("Iterable[QRect]", self._dirty)
-            for y in range(whole.top(), whole.bottom() + 1, _PIECE_PX)
-            for x in range(whole.left(), whole.right() + 1, _PIECE_PX)
-        ]
+    def _paint(
+        self, painter: QPainter, tiles: TilePainter, region: QRegion, until: float, *, is_bare: bool
+    ) -> QRegion:
+        """Paint a region until it is time, its middle first; return what is left of it.
+
+        One piece is painted in any case: a repair comes to an end on the slowest machine.
+        """
+        pieces = tiles.pieces(region)
         middle = self._image.rect().center()
-        pieces.sort(key=lambda piece: (piece.center() - middle).manhattanLength())
-        return pieces
+        pieces.sort(key=lambda piece: _distance(piece, middle))
+        done: list[QRect] = []
+        for piece in pieces:
+            if done and time.perf_counter() >= until:
+                break
+            if tiles.paint(painter, piece, is_bare=is_bare):
+                done.append(piece.rect)
+        if len(done) == len(pieces):
+            return QRegion()
+        left = QRegion(region)
+        for rect in done:
+            left -= QRegion(rect)
+        return left
 
-    def _paint(self, info: SlideInfo, name: TileKey, peek: Peek, piece: QRect) -> None:
+    def _painter(self, info: SlideInfo, name: TileKey, peek: Peek) -> TilePainter:
         assert self._viewport is not None
-        level = level_shown(info, self._viewport, self._pixel_ratio)
-        keys = tiles_over(level, self._bounds_l0(piece), name.slide, name.plane)
-        painter = QPainter(self._image)
-        painter.setClipRect(piece)
-        shown = paint_order(info, keys, lambda key: peek(key) is not None)
-        if not shown or len(keys) > len(shown) or not self._is_inside(info, piece):
-            painter.fillRect(piece, self.background)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, self._is_smooth(level))
-        for tile in shown:
-            pixels = peek(tile.key)
-            if pixels is not None:
-                self._draw(painter, tile, pixels)
-        painter.end()
+        return TilePainter(info, name, peek, self._viewport, self._pixel_ratio, self.background)
 
-    def _is_smooth(self, level: object) -> bool:
-        # Enlarged beyond twice, people want to see the pixels as they are.
+    def _move(self, dx: int, dy: int) -> None:
+        """Move the picture in its place, by whole pixels."""
+        whole = self._image.rect()
+        kept = whole & whole.translated(dx, dy)
+        words = np.frombuffer(self._image.bits(), np.uint32)
+        # Rows follow each other without a gap: what runs over an edge comes to lie beside ``kept``.
+        by = dy * whole.width() + dx
+        if kept.isEmpty():
+            pass
+        elif by > 0:
+            words[by:] = words[:-by]
+        elif by < 0:
+            words[:by] = words[-by:]
+        bare = QRegion(whole) - QRegion(kept)
+        self._dirty = (self._dirty.translated(dx, dy) & kept) + bare
+        self._bare = (self._bare.translated(dx, dy) & kept) + bare
+
+    def _rescale(self, old: Viewport | None, old_ratio: float) -> None:
+        """Take on another scale, turn or size; the old picture shows where it belongs."""
         assert self._viewport is not None
-        return self._viewport.l0_per_px / self._pixel_ratio > 0.5
-
-    def _draw(self, painter: QPainter, tile: Placed, pixels: Picture) -> None:
-        height, width = pixels.shape
-        image = QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
-        x0, y0, x1, y1 = tile.box_l0
-        transform = self._transform()
-        if transform.m12() or transform.m21() or transform.m11() < 0:
-            painter.setTransform(transform)
-            painter.drawImage(QRectF(x0, y0, x1 - x0, y1 - y0), image)
+        width = round(self._viewport.width * self._pixel_ratio)
+        height = round(self._viewport.height * self._pixel_ratio)
+        before, fresh = self._image, self._spare
+        if (fresh.width(), fresh.height()) != (width, height):
+            fresh = QImage(width, height, QImage.Format.Format_RGB32)
+        self._image, self._spare = fresh, before
+        self._dirty = QRegion(fresh.rect())
+        self._bare = QRegion(self._dirty)
+        if old is None or before.isNull():
             return
-        # Whole pixels, so that neighbours meet without a gap and without blending.
-        left, top = transform.map(QPointF(x0, y0)).toTuple()
-        right, bottom = transform.map(QPointF(x1, y1)).toTuple()
-        target = QRect(QPoint(round(left), round(top)), QPoint(round(right) - 1, round(bottom) - 1))
-        painter.drawImage(target, image)
-
-    def _transform(self) -> QTransform:
-        assert self._viewport is not None
-        return device_transform(self._viewport, self._pixel_ratio)
-
-    def _place(self, tile: Placed) -> QRect:
-        x0, y0, x1, y1 = tile.box_l0
-        box = self._transform().mapRect(QRectF(x0, y0, x1 - x0, y1 - y0))
-        return box.toAlignedRect().adjusted(-1, -1, 1, 1)
-
-    def _bounds_l0(self, piece: QRect) -> Rect:
-        back, _ = self._transform().inverted()
-        box = back.mapRect(QRectF(piece))
-        left, top = math.floor(box.left()), math.floor(box.top())
-        right, bottom = math.ceil(box.right()), math.ceil(box.bottom())
-        return Rect(left, top, max(right, left + 1), max(bottom, top + 1))
-
-    def _is_inside(self, info: SlideInfo, piece: QRect) -> bool:
-        return Rect.of_size(info.size).encloses(self._bounds_l0(piece))
+        back, _ = device_transform(old, old_ratio).inverted()
+        change = back * device_transform(self._viewport, self._pixel_ratio)
+        painter = QPainter(fresh)
+        painter.setTransform(change)
+        painter.drawImage(0, 0, before)
+        painter.end()
+        rim = _RIM_PX + math.ceil(_RIM_PX / math.sqrt(abs(change.determinant())))
+        inner = before.rect().adjusted(rim, rim, -rim, -rim)
+        if inner.isValid():
+            self._bare -= QRegion(change.mapToPolygon(inner))
 
 
-def _shift(old: Viewport, new: Viewport, pixel_ratio: float) -> QPoint | None:
+def _distance(piece: Piece, middle: QPoint) -> int:
+    return abs(piece.left + piece.right - 2 * middle.x()) + abs(
+        piece.top + piece.bottom - 2 * middle.y()
+    )
+
+
+def _shift(old: Viewport, new: Viewport, pixel_ratio: float) -> tuple[int, int] | None:
     """Return by how many whole physical pixels the slide moved, None when it did more than that."""
     if (old.width, old.height) != (new.width, new.height):
         return None
@@ -204,4 +196,4 @@ def _shift(old: Viewport, new: Viewport, pixel_ratio: float) -> QPoint | None:
     dy = (there.y - old.height / 2) * pixel_ratio
     if abs(dx - round(dx)) > 1e-3 or abs(dy - round(dy)) > 1e-3:
         return None
-    return QPoint(round(dx), round(dy))
+    return round(dx), round(dy)

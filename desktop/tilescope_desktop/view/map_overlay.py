@@ -13,7 +13,7 @@ from tilescope.domain.geometry import Size
 from tilescope.exchange.palette import class_colour
 from tilescope.jobs.running.events import MapArea
 from tilescope_desktop.model.viewport import Viewport
-from tilescope_desktop.view.canvas import device_transform
+from tilescope_desktop.view.tile_painter import device_transform
 
 #: The longer side of the picture that is shown when one is far away.
 _FAR_SIDE_PX = 2048

@@ -13,13 +13,18 @@ from tilescope.domain.tiles import TileKey
 from tilescope_desktop.bridge.tiles import PictureTiles, TileService
 from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
-from tilescope_desktop.view.canvas import REPAIR_SECONDS, Canvas, device_transform
+from tilescope_desktop.view.canvas import Canvas
+from tilescope_desktop.view.tile_painter import device_transform
 
 _MOST_SIDE = 220
 _SEEN = QColor(255, 210, 0, 70)
 _BOX = QColor(255, 210, 0)
 #: What shows more of the slide than this is a look around, not a look at it.
 _SEEN_SHARE = 0.2
+#: An outline that moved by less, in pixels of the map, need not be painted anew.
+_LEAST_STEP_PX = 0.4
+_REPAIR_S = 0.003
+_LATER_MS = 50
 
 
 class OverviewMap(QWidget):
@@ -39,8 +44,13 @@ class OverviewMap(QWidget):
         self._plane = 0
         self._whole: Viewport | None = None
         self._view: Viewport | None = None
+        self._box = QPolygonF()
         self._canvas = Canvas()
         self._seen = QImage()
+        # What lies under the map is not painted each time the map is.
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
+        self._later.timeout.connect(self.update)
         tiles.ready.connect(self._take_tiles)
 
     def show_slide(self, slide: PictureTiles | None, plane: int = 0) -> None:
@@ -48,7 +58,11 @@ class OverviewMap(QWidget):
         keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
         self._slide = slide
         self._plane = plane
-        self._canvas.soil()
+        if keeps:
+            self._canvas.soil()
+        else:
+            self._canvas.clear()
+            self._box = QPolygonF()
         if slide is None:
             self._whole = None
             self._service.loader.want(id(self), ())
@@ -71,12 +85,16 @@ class OverviewMap(QWidget):
         self._view = view
         if self._slide is None or self._whole is None:
             return
+        box = self._outline(view)
+        if _is_near(box, self._box):
+            return
+        self._box = box
         if view.bounds_l0.area < _SEEN_SHARE * self._slide.info.size.area:
             painter = QPainter(self._seen)
             painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_SEEN)
-            painter.drawPolygon(self._outline(view))
+            painter.drawPolygon(box)
             painter.end()
         self.update()
 
@@ -88,13 +106,12 @@ class OverviewMap(QWidget):
             self._canvas.follow(self._whole, ratio)
             name = TileKey(self._slide.id, 0, 0, 0, self._plane)
             peek = self._service.pictures.peek
-            if not self._canvas.repair(self._slide.info, name, peek, REPAIR_SECONDS):
-                QTimer.singleShot(0, self.update)
+            if not self._canvas.repair(self._slide.info, name, peek, _REPAIR_S):
+                self._later.start()
             painter.drawImage(QRectF(self.rect()), self._canvas.image)
             painter.drawImage(0, 0, self._seen)
-            if self._view is not None:
-                painter.setPen(QPen(_BOX, 1.5))
-                painter.drawPolygon(self._outline(self._view))
+            painter.setPen(QPen(_BOX, 1.5))
+            painter.drawPolygon(self._box)
         painter.setPen(QPen(QColor(128, 128, 128), 1))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
@@ -127,8 +144,13 @@ class OverviewMap(QWidget):
     def _take_tiles(self, keys: Sequence[TileKey]) -> None:
         if self._slide is None:
             return
-        mine = [key for key in keys if key.slide == self._slide.id]
+        mine = [k for k in keys if k.slide == self._slide.id and k.plane == self._plane]
         for key in mine:
-            self._canvas.soil_tile(self._slide.info, key)
-        if mine:
-            self.update()
+            self._canvas.soil_tile(self._slide.info, key, self._service.pictures.peek)
+        if not self._canvas.is_sharp and not self._later.isActive():
+            self._later.start()
+
+
+def _is_near(a: QPolygonF, b: QPolygonF) -> bool:
+    steps = [(p - q).manhattanLength() for p, q in zip(a.toList(), b.toList(), strict=False)]
+    return bool(steps) and max(steps) < _LEAST_STEP_PX

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from tilescope_desktop.bridge.tiles import PictureTiles, TileService
 from tilescope_desktop.model.pointer import Pointer, PointerKind
 from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
-from tilescope_desktop.view.canvas import REPAIR_SECONDS, Canvas
+from tilescope_desktop.view.canvas import Canvas
 
 #: One notch of a mouse wheel.
 _NOTCH = 120
@@ -34,6 +35,16 @@ _ZOOM_PER_NOTCH = 1.25
 _GLIDE = 0.92
 _GLIDE_END = 0.5
 _FRAME_MS = 16
+#: When the repair of a frame ends, counted from the move that the frame shows: what is left until
+#: the next one is for what lies over the slide, for Qt and for the workers.
+_REPAIR_UNTIL_S = 0.007
+_LEAST_REPAIR_S = 0.002
+#: A frame of a view at rest keeps nobody waiting, but the next click.
+_REPAIR_AT_REST_S = 0.010
+#: A view at rest is painted this long after the last time; one that moves is painted before that.
+_AT_REST_MS = 20
+#: Workers rest while a frame is made, and at most so long.
+_WORKERS_REST_S = 0.02
 
 
 class Overlay(Protocol):
@@ -74,6 +85,10 @@ class SlideView(QWidget):
         self._has_space = False
         self._glide = QTimer(self, interval=_FRAME_MS)
         self._glide.timeout.connect(self._glide_on)
+        self._moved_at: float | None = None
+        self._painted_at = 0.0
+        self._later = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
+        self._later.timeout.connect(self.update)
         tiles.ready.connect(self._take_tiles)
         self.destroyed.connect(lambda: tiles.loader.want(id(self), ()))
 
@@ -92,7 +107,7 @@ class SlideView(QWidget):
     @property
     def is_sharp(self) -> bool:
         """Tell whether every visible tile is painted."""
-        return self._slide is None or (self._canvas.is_sharp and self._service.loader.is_idle)
+        return self._slide is None or (self._canvas.is_sharp and self._service.is_idle)
 
     def picture(self) -> QImage:
         """Return what is painted of the slide alone, in physical pixels."""
@@ -102,7 +117,10 @@ class SlideView(QWidget):
         """Show a slide; one with other styles of the same slide keeps the view."""
         keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
         self._slide = slide
-        self._canvas.soil()
+        if keeps:
+            self._canvas.soil()
+        else:
+            self._canvas.clear()
         if slide is None:
             self._viewport = None
             self._service.loader.want(id(self), ())
@@ -128,12 +146,15 @@ class SlideView(QWidget):
             )
             self._is_fitted = True
 
-    def move_to(self, viewport: Viewport) -> None:
-        """Show another part; the size of the widget stays what it is."""
+    def move_to(self, viewport: Viewport, *, stays_on_slide: bool = True) -> None:
+        """Show another part; the size of the widget stays what it is.
+
+        The middle stays on the slide, unless a view follows another one that goes farther.
+        """
         if self._slide is not None:
-            self._set_viewport(
-                viewport.resized(self.width(), self.height()).kept_on(self._slide.info.size)
-            )
+            moved = viewport.resized(self.width(), self.height())
+            size = self._slide.info.size
+            self._set_viewport(moved.kept_on(size) if stays_on_slide else moved)
 
     def zoom(self, factor: float, at: Point | None = None) -> None:
         """Enlarge by a factor, the slide staying where ``at`` is on the widget."""
@@ -149,6 +170,10 @@ class SlideView(QWidget):
             )
 
     def _set_viewport(self, viewport: Viewport) -> None:
+        if self._moved_at is None:
+            self._moved_at = time.perf_counter()
+            # Decoding and painting would otherwise take turns, and the frame would come late.
+            self._service.loader.rest(_WORKERS_REST_S)
         self._viewport = viewport
         self._is_fitted = False
         self._want()
@@ -176,9 +201,10 @@ class SlideView(QWidget):
             return
         mine = [k for k in keys if k.slide == self._slide.id and k.plane == self._plane]
         for key in mine:
-            self._canvas.soil_tile(self._slide.info, key)
-        if mine:
-            self.update()
+            self._canvas.soil_tile(self._slide.info, key, self._service.pictures.peek)
+        if not self._canvas.is_sharp and not self._later.isActive():
+            since_ms = (time.perf_counter() - self._painted_at) * 1e3
+            self._later.start(max(0, round(_AT_REST_MS - since_ms)))
 
     # -- painting ---------------------------------------------------------------------------------
 
@@ -195,11 +221,7 @@ class SlideView(QWidget):
             painter.fillRect(self.rect(), self._canvas.background)
             painter.end()
             return
-        self._canvas.follow(self._viewport, self.devicePixelRatioF())
-        name = TileKey(self._slide.id, 0, 0, 0, self._plane)
-        peek = self._service.pictures.peek
-        if not self._canvas.repair(self._slide.info, name, peek, REPAIR_SECONDS):
-            QTimer.singleShot(0, self.update)
+        self._repair(self._slide, self._viewport)
         image = self._canvas.image
         image.setDevicePixelRatio(self.devicePixelRatioF())
         painter.drawImage(0, 0, image)
@@ -207,6 +229,21 @@ class SlideView(QWidget):
         for overlay in self.overlays:
             overlay.paint(painter, self._viewport)
         painter.end()
+        self._moved_at = None
+        self._service.loader.go_on()
+
+    def _repair(self, slide: PictureTiles, viewport: Viewport) -> None:
+        """Bring the picture up to date, as far as the time of a frame allows."""
+        self._painted_at = time.perf_counter()
+        self._later.stop()
+        self._canvas.follow(viewport, self.devicePixelRatioF())
+        seconds = _REPAIR_AT_REST_S
+        if self._moved_at is not None:
+            spent = time.perf_counter() - self._moved_at
+            seconds = max(_LEAST_REPAIR_S, _REPAIR_UNTIL_S - spent)
+        name = TileKey(slide.id, 0, 0, 0, self._plane)
+        if not self._canvas.repair(slide.info, name, self._service.pictures.peek, seconds):
+            self._later.start(_AT_REST_MS)
 
     def resizeEvent(self, _event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Keep the centre, or the whole slide in view; called by Qt."""

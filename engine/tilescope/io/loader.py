@@ -7,7 +7,10 @@ cancelled: a tile that scrolled out of sight is no longer wanted.
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
@@ -20,7 +23,18 @@ from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
-_Wishes = dict[Hashable, Sequence[TileKey]]
+#: Workers that went on are left alone at least so long, however often somebody is in a hurry.
+_LEAST_WORK_S = 0.004
+#: Workers stand back behind whoever paints, where threads can have a priority of their own.
+_NICENESS = 5
+
+
+class _Wish:
+    """What one view wants, and how much of it nobody has to look at again."""
+
+    def __init__(self, keys: Sequence[TileKey]) -> None:
+        self.keys = keys
+        self.settled = 0
 
 
 class TileLoader(Closing):
@@ -33,8 +47,8 @@ class TileLoader(Closing):
     load
         Returns the tile of a key; runs in a worker, several at a time.
     on_ready
-        Told of every tile that arrived or failed, in a worker and without a lock; it has to
-        return at once.
+        Told of every tile that arrived or failed, in a worker; it has to return at once and
+        must not ask the loader, which tells it before it calls itself idle.
     threads
         Number of workers.
     """
@@ -51,10 +65,12 @@ class TileLoader(Closing):
         self._load = load
         self._on_ready = on_ready
         self._changed = threading.Condition()
-        self._wishes: _Wishes = {}
+        self._wishes: dict[Hashable, _Wish] = {}
         self._loading: set[TileKey] = set()
         self._failed: dict[TileKey, str] = {}
         self._stopped = False
+        self._rests_until = 0.0
+        self._went_on_at = 0.0
         self._threads = [
             threading.Thread(target=self._work, name=f"tilescope-tile-{i}", daemon=True)
             for i in range(threads)
@@ -66,10 +82,27 @@ class TileLoader(Closing):
         """Replace what a view wishes for, best first; nothing forgets the view."""
         with self._changed:
             if keys:
-                self._wishes[view] = keys
+                self._wishes[view] = _Wish(keys)
             else:
                 self._wishes.pop(view, None)
             self._changed.notify_all()
+
+    def rest(self, seconds: float) -> None:
+        """Have the workers begin no tile for so long, or until they may go on.
+
+        Whoever has to be quick meanwhile gets the processor, and Python's lock, for itself.
+        """
+        now = time.monotonic()
+        if now - self._went_on_at >= _LEAST_WORK_S:
+            self._rests_until = now + seconds
+
+    def go_on(self) -> None:
+        """End a rest."""
+        with self._changed:
+            if self._rests_until:
+                self._rests_until = 0.0
+                self._went_on_at = time.monotonic()
+                self._changed.notify_all()
 
     def failure(self, key: TileKey) -> str | None:
         """Return why a tile could not be loaded, None when it was not tried or is there.
@@ -84,6 +117,8 @@ class TileLoader(Closing):
         with self._changed:
             for key in list(self._failed) if keys is None else keys:
                 self._failed.pop(key, None)
+            for wish in self._wishes.values():
+                wish.settled = 0
             self._changed.notify_all()
 
     @property
@@ -102,21 +137,30 @@ class TileLoader(Closing):
             thread.join()
 
     def _work(self) -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while True:
-            with self._changed:
-                key = self._next()
-                while key is None and not self._stopped:
-                    self._changed.wait()
-                    key = self._next()
-                if self._stopped or key is None:
-                    return
-                self._loading.add(key)
+            key = self._take()
+            if key is None:
+                return
             failure = self._fetch(key)
             with self._changed:
                 self._loading.discard(key)
                 if failure is not None:
                     self._failed[key] = failure
-            self._on_ready(key)
+                self._on_ready(key)
+
+    def _take(self) -> TileKey | None:
+        """Wait for a tile to load; None when there will be none any more."""
+        with self._changed:
+            while not self._stopped:
+                rest_s = self._rests_until - time.monotonic()
+                key = self._next() if rest_s <= 0 else None
+                if key is not None:
+                    self._loading.add(key)
+                    return key
+                self._changed.wait(rest_s if rest_s > 0 else None)
+        return None
 
     def _fetch(self, key: TileKey) -> str | None:
         """Load one tile into the cache; return why that failed."""
@@ -132,13 +176,11 @@ class TileLoader(Closing):
         """Return the best wanted tile that is neither there nor on its way; needs the lock."""
         best: TileKey | None = None
         best_rank = -1
-        for keys in self._wishes.values():
-            for rank, key in enumerate(keys):
-                if best is not None and rank >= best_rank:
-                    break
-                if self._is_open(key):
-                    best, best_rank = key, rank
-                    break
+        for wish in self._wishes.values():
+            while wish.settled < len(wish.keys) and not self._is_open(wish.keys[wish.settled]):
+                wish.settled += 1
+            if wish.settled < len(wish.keys) and (best is None or wish.settled < best_rank):
+                best, best_rank = wish.keys[wish.settled], wish.settled
         return best
 
     def _is_open(self, key: TileKey) -> bool:

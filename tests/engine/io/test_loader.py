@@ -155,3 +155,45 @@ def test_closing_waits_for_the_workers(shelf: Shelf, ready: Ready) -> None:
     loader.close()
     assert len(shelf.asked) == 3
     assert not [t for t in threading.enumerate() if t.name.startswith("tilescope-tile")]
+
+
+def test_workers_that_rest_begin_nothing_until_they_may_go_on(
+    loader: TileLoader, shelf: Shelf, ready: Ready
+) -> None:
+    shelf.is_open = True
+    loader.rest(60)
+    loader.want("view", keys(1, 2))
+    assert not shelf.arrived.acquire(timeout=0.05)
+    assert not loader.is_idle
+    loader.go_on()
+    assert ready.wait_for(2) == [1, 2]
+
+
+def test_a_rest_ends_by_itself(loader: TileLoader, shelf: Shelf, ready: Ready) -> None:
+    shelf.is_open = True
+    loader.rest(0.02)
+    loader.want("view", keys(1))
+    assert ready.wait_for(1) == [1]
+
+
+def test_workers_get_their_turn_however_often_they_are_told_to_rest(
+    loader: TileLoader, shelf: Shelf, ready: Ready
+) -> None:
+    shelf.is_open = True
+    loader.want("view", keys(1))
+    ready.wait_for(1)
+    loader.rest(60)
+    loader.go_on()
+    loader.rest(60)
+    loader.want("view", keys(2))
+    assert ready.wait_for(2) == [1, 2]
+
+
+def test_a_tile_that_was_told_of_is_not_on_its_way(
+    loader: TileLoader, shelf: Shelf, ready: Ready
+) -> None:
+    shelf.is_open = True
+    for column in range(200):
+        loader.want("view", keys(column))
+        ready.wait_for(column + 1)
+        assert loader.is_idle
