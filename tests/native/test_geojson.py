@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise, product
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 from tilescope._native._geojson import lift, print_rings
 
 FIRST = 2**62
+TOLD = 10
 
 
 def room(text, *, rest=None, objects=100, shapes=64, rings=64, points=256, numbers=256):
     return (
         np.zeros(5 * len(text) + 64 if rest is None else rest, np.uint8),
-        np.full(6 * objects, -1, np.int64),
+        np.full(TOLD * objects, -1, np.int64),
         np.full(shapes, -1, np.int64),
         np.full(rings, -1, np.int64),
         np.full((points, 2), np.nan),
@@ -127,7 +129,7 @@ def test_ids_and_measurements_are_left_out_of_what_is_alike():
     text = STRIPPED % (b"one", 1, 5, 6) + b", " + STRIPPED % (b"another", 10, 50, -60)
     (found, _, _, _), (rest, objects, _, _, points, numbers) = lifted(text, strips=True)
     assert found == 2
-    told = objects[:12].reshape(2, 6)
+    told = objects[: 2 * TOLD].reshape(2, TOLD)
     first, second = (rest[a:b].tobytes() for a, b in told[:, :2])
     assert first == second
     assert json.loads(first) == {
@@ -145,7 +147,8 @@ def test_ids_and_measurements_are_left_out_of_what_is_alike():
         },
     }
     assert told[:, 2:4].tolist() == [[1, 2], [2, 4]]
-    assert [text[a:b] for a, b in told[:, 4:]] == [b"one", b"another"]
+    assert [text[a:b] for a, b in told[:, 4:6]] == [b"one", b"another"]
+    assert told[:, 6].tolist() == [0, 0]
     assert numbers[:4].tolist() == [5.25, 6, 50.25, -60]
     assert points[[0, 2], 0].tolist() == [1, 10]
 
@@ -169,6 +172,35 @@ def test_other_ids_stay(text):
     (_, _, length, _), (rest, objects, *_) = lifted(text, strips=True)
     assert json.loads(rest[:length].tobytes()) == [json.loads(text)]
     assert objects[4:6].tolist() == [0, 0]
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=600))
+def test_objects_that_leave_the_same_text_are_told(kinds):
+    text = b",".join(b'{"id":"%d","a":%d}' % (i, kind) for i, kind in enumerate(kinds))
+    (found, *_), (_, objects, *_) = lifted(text, strips=True, objects=600)
+    assert found == len(kinds)
+    like = objects[6 : TOLD * found : TOLD].tolist()
+    assert [kinds[i] for i in like] == kinds
+    assert [like[i] for i in like] == like
+    assert all(first <= i for i, first in enumerate(like))
+    if len(set(kinds)) <= 8:  # more may take each other's places
+        assert like == [kinds.index(kind) for kind in kinds]
+
+
+@given(st.uuids(), st.booleans(), st.integers(0, 35), st.sampled_from('gG-/:@`{"0 x'))
+def test_ids_that_are_uuids_are_told(uuid, upper, place, other):
+    whole = str(uuid).upper() if upper else str(uuid)
+    changed = whole[:place] + other + whole[place + 1 :]
+    for name in (whole, changed, whole[:-1], whole + "0", whole.replace("-", "0")):
+        text = b'{"id":%s}' % json.dumps(name).encode()
+        _, (_, objects, *_) = lifted(text, strips=True)
+        try:
+            expected = UUID(name) if str(UUID(name)) == name.lower() else None
+        except ValueError:
+            expected = None
+        assert objects[7] == (expected is not None)
+        if expected is not None:
+            assert objects[8:10].tobytes() == expected.bytes
 
 
 def test_no_more_than_asked_for():

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "geojson_numbers.c"
+#include "geojson_texts.c"
 #include "views.c"
 
 /* Points have two coordinates; an output that shares memory with another buffer would change it
@@ -34,9 +35,14 @@ static int check_views(const Py_buffer *views, const struct want *wants, int cou
     return 0;
 }
 
-/* What is told of every object: where its text in the rest begins and ends, the end of its shapes
- * and of its numbers, and where its id begins and ends in the text it comes from, 0 without one. */
-enum told { REST_START, REST_END, SHAPES_END, NUMBERS_END, ID_START, ID_END, TOLD };
+/* What is told of every object: where its text in the rest begins and ends; the end of its shapes
+ * and of its numbers; where its id begins and ends in the text it comes from, 0 without one; the
+ * first object known to leave the same text, maybe itself; whether the id is a UUID; and the 16 bytes
+ * of that. */
+enum told {
+    REST_START, REST_END, SHAPES_END, NUMBERS_END, ID_START, ID_END, LIKE, IS_UUID, UUID,
+    TOLD = UUID + 2,
+};
 
 /* What stands in place of the id, and of the first of an object's numbers, from first_number. */
 #define ID_MARK (~(uint64_t)0)
@@ -187,8 +193,12 @@ static Py_ssize_t lift_id(struct lifting *l, int64_t *told, Py_ssize_t at)
     const Py_ssize_t end = string_end(l, at);
     if (end < 0 || memchr(l->text + at, '\\', (size_t)(end - at)) || put_mark(l, ID_MARK) < 0)
         return -1;
+    uint8_t uuid[16];
     told[ID_START] = at + 1;
     told[ID_END] = end - 1;
+    told[IS_UUID] = read_uuid(l->text + at + 1, end - at - 2, uuid);
+    if (told[IS_UUID])
+        memcpy(&told[UUID], uuid, sizeof uuid);
     return end;
 }
 
@@ -267,6 +277,8 @@ static Py_ssize_t lift_object(struct lifting *l, int64_t *told, Py_ssize_t at)
 static Py_ssize_t lift_all(struct lifting *l, Py_ssize_t at)
 {
     Py_ssize_t end = at;
+    const struct spans texts = {l->rest, l->objects, TOLD};
+    struct known_texts known = {{0}};
     while (l->n_objects < l->max_objects && is_at(l, at, '{')) {
         const struct lifting before = *l;
         const uint8_t mark = l->n_objects ? ',' : '[';
@@ -283,6 +295,7 @@ static Py_ssize_t lift_all(struct lifting *l, Py_ssize_t at)
         told[REST_END] = l->n_rest;
         told[SHAPES_END] = l->n_shapes;
         told[NUMBERS_END] = l->n_numbers;
+        told[LIKE] = l->all ? first_alike(&texts, &known, l->n_objects) : l->n_objects;
         l->n_objects++;
         end = at;
         at = after_space(l, at);
@@ -420,8 +433,10 @@ static PyMethodDef methods[] = {
      "points, float64[m, 2], gets the vertices exactly as float() reads them.\n"
      "With all, numbers, float64, gets the numbers in measurements, marked by first_number + 2**32\n"
      "and those that follow; first_number - 1 stands for the id; and every object counts from the\n"
-     "first. objects, int64[6 * k], gets of each where its text in rest begins and ends, the end\n"
-     "of its shapes and of its numbers, and where its id in text begins and ends."},
+     "first. objects, int64[10 * k], gets of each where its text in rest begins and ends, the end\n"
+     "of its shapes and of its numbers, where its id in text begins and ends, the first object\n"
+     "with the same text in rest as far as that is noticed, whether the id is a UUID, and its 16\n"
+     "bytes."},
     {"print_rings", geojson_print_rings, METH_VARARGS,
      "print_rings(points, offsets, out, ends, bracketed)\n--\n\n"
      "Write rings of points, int64[m, 2] in hundredths, to out, uint8[48 * m], as x,y,x,y or\n"

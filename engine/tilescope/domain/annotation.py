@@ -102,10 +102,15 @@ class Annotation:
     def __post_init__(self) -> None:
         if not self.id or not self.geometry:
             raise ValueError("an object needs an id and a geometry")
-        if self.kind not in _OBJECT_KINDS:
-            raise ValueError(f"an object is one of {sorted(_OBJECT_KINDS)}, not {self.kind!r}")
-        if self.z < 0 or self.t < 0:
-            raise ValueError(f"plane {self.z} and time point {self.t} count from 0")
+        refuse_unknown(self.kind, self.z, self.t)
+
+
+def refuse_unknown(kind: str, z: int, t: int) -> None:
+    """Raise ``ValueError`` for a kind of object, a plane or a time point that there is not."""
+    if kind not in _OBJECT_KINDS:
+        raise ValueError(f"an object is one of {sorted(_OBJECT_KINDS)}, not {kind!r}")
+    if z < 0 or t < 0:
+        raise ValueError(f"plane {z} and time point {t} count from 0")
 
 
 @dataclass(frozen=True, slots=True)

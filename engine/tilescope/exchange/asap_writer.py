@@ -12,6 +12,7 @@ import shapely
 from tilescope.domain.annotation import Annotation
 from tilescope.exchange.colours import hex_of_colour
 from tilescope.exchange.findings import Findings
+from tilescope.exchange.losses import note_losses
 from tilescope.exchange.palette import RGB, class_colour
 from tilescope.exchange.staging import staged_file
 
@@ -75,6 +76,7 @@ class _Elements:
 
     def parts(self, annotation: Annotation, shape: shapely.Geometry) -> list[shapely.Geometry]:
         """Return the geometries to write for one object."""
+        note_losses(annotation, self._findings)
         if annotation.measurements:
             self._findings.leave_out("measurements", annotation.id)
         if shapely.get_type_id(shape) == shapely.GeometryType.MULTIPOINT:

@@ -14,6 +14,7 @@ from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Size
 from tilescope.exchange.findings import Findings
 from tilescope.exchange.geometry_text import on_hundredths
+from tilescope.exchange.losses import note_losses
 from tilescope.exchange.palette import RGB
 from tilescope.exchange.run_lengths import MOST_PIXELS, packed_counts, runs_of
 from tilescope.exchange.staging import staged_file
@@ -90,6 +91,7 @@ class _Records:
             outline = self._segmentation(annotation, geometry)
             if outline is None:
                 continue
+            self._note(annotation)
             self.count += 1
             x0, y0, x1, y1 = box.tolist()
             name = annotation.class_name or _UNCLASSIFIED
@@ -112,6 +114,13 @@ class _Records:
             {"id": number, "name": name, **({"color": colours[name]} if name in colours else {})}
             for name, number in self._ids.items()
         ]
+
+    def _note(self, annotation: Annotation) -> None:
+        note_losses(annotation, self._findings)
+        if annotation.measurements.keys() - {"score"}:
+            self._findings.leave_out("measurements other than the score", annotation.id)
+        if annotation.name is not None:
+            self._findings.leave_out("the name of an object", annotation.id)
 
     def _segmentation(
         self, annotation: Annotation, geometry: shapely.Geometry

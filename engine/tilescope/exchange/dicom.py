@@ -22,6 +22,7 @@ from tilescope.domain.geometry import Size
 from tilescope.errors import AnnotationError, OutputError, UsageError
 from tilescope.exchange.findings import Findings
 from tilescope.exchange.intake import Draft, Intake, Shape, as_number, as_text, batches
+from tilescope.exchange.losses import note_losses
 from tilescope.exchange.staging import staged_file
 from tilescope.exchange.vertices import ELLIPSE_VERTICES, NoShape, line, maker, point, polygon
 
@@ -159,6 +160,7 @@ class _Columns:
         self.count += len(batch)
 
     def _note(self, annotation: Annotation) -> None:
+        note_losses(annotation, self._findings)
         if annotation.measurements.keys() - {"score"}:
             self._findings.leave_out("measurements other than the score", annotation.id)
         if annotation.name is not None:

@@ -66,7 +66,7 @@ class SlideFrame:
 
 
 Annotations = Iterable[Sequence[Annotation]]
-Read = Callable[[Path, SlideFrame, Findings], Iterator[list[Annotation]]]
+Read = Callable[[Path, SlideFrame, Findings], Iterator[Sequence[Annotation]]]
 Write = Callable[[Path, Annotations, SlideFrame, Findings], int]
 #: Writes the label image of a level-0 rectangle.
 Paint = Callable[[Path, ObjectsIn, Rect, SlideFrame], None]
@@ -257,7 +257,9 @@ FORMATS: tuple[Format, ...] = (
         "Aperio ImageScope XML",
         (".xml",),
         _is_imagescope,
-        lambda path, _, findings: read_imagescope(path, findings=findings),
+        lambda path, frame, findings: read_imagescope(
+            path, pixel_size=frame.pixel_size, findings=findings
+        ),
     ),
     Format("ndpa", "Hamamatsu NDPA", (".ndpa",), _is_ndpa, _read_ndpa),
     Format("coco", "COCO JSON", (".json",), _is_coco, _read_coco, _coco("polygon")),

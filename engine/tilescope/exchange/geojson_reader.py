@@ -6,23 +6,32 @@ per line; also packed by gzip or zip. Coordinates are level-0 pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tilescope.domain.annotation import Annotation, Author, AuthorKind, ObjectKind
-from tilescope.exchange.colours import colour_of_rgb_number
+from tilescope.domain.annotation_table import AnnotationTable
 from tilescope.exchange.findings import Findings
+from tilescope.exchange.geojson_members import (
+    KINDS,
+    class_name_of,
+    colour_of,
+    is_kind,
+    joined,
+    plane_of,
+)
 from tilescope.exchange.geojson_shapes import polygons_of, shapes_of
 from tilescope.exchange.identity import as_uuid, fresh_ids, nucleus_id
-from tilescope.exchange.intake import Draft, Intake, as_text, batches
+from tilescope.exchange.intake import Draft, DraftTable, Intake, as_text, batches
 from tilescope.exchange.json_stream import MOST_VALUE_CHARS, JsonStream
 from tilescope.exchange.lifting import Lifted, lift, strip
 from tilescope.exchange.making import MADE_KEY, made_of
 from tilescope.exchange.opening import unpacked
-from tilescope.exchange.palette import RGB
 from tilescope.exchange.patterns import Matched, Patterns
 
 Json = dict[str, Any]
@@ -34,23 +43,10 @@ AUTHOR_KEY = "tilescope:author"
 #: Features at a time that had to be parsed whole.
 _PART = 512
 #: Runs of features that are parsed without asking for patterns after one had none.
-_MOST_RUNS = 32
+_MOST_RUNS = 128
 #: Children in children.
 _DEEPEST = 32
 _MOST_MEMBERS = 1000
-_KINDS: dict[str, ObjectKind] = {
-    "annotation": "annotation",
-    "detection": "detection",
-    "cell": "cell",
-    "tile": "tile",
-    # What QuPath called its objects before 0.3.
-    "pathannotationobject": "annotation",
-    "pathdetectionobject": "detection",
-    "pathcellobject": "cell",
-    "pathtileobject": "tile",
-    "tmacore": "annotation",
-    "tmacoreobject": "annotation",
-}
 _ROOTS = frozenset({"root", "pathrootobject"})
 _CLASS_KEYS = ("classification", "class", "class_name", "className", "label")
 _KIND_KEYS = ("objectType", "object_type", "type")
@@ -70,8 +66,10 @@ _TAKEN_KEYS = frozenset(
 
 def read_geojson(
     path: Path, *, findings: Findings | None = None, most_value_chars: int = MOST_VALUE_CHARS
-) -> Iterator[list[Annotation]]:
+) -> Iterator[Sequence[Annotation]]:
     """Yield the objects of a file in order, in batches of at most 4096.
+
+    Objects that have nearly all in common come as an ``AnnotationTable``.
 
     A cell's nucleus becomes an object of its own that follows the cell and names it as parent.
 
@@ -94,8 +92,13 @@ def read_geojson(
     reader = _Reader(Intake(author, findings), findings)
     with unpacked(path) as stream:
         text = JsonStream(path, stream, most_value_chars=most_value_chars)
-        parts = (reader.taken(part) for part in reader.parts(text))
-        yield from batches(chain.from_iterable(parts))
+        yield from _batches(reader.taken(part) for part in reader.parts(text))
+
+
+def _batches(parts: Iterable[Sequence[Annotation]]) -> Iterator[Sequence[Annotation]]:
+    """Yield tables as they are, and what comes between them in batches."""
+    for is_table, run in groupby(parts, lambda part: isinstance(part, AnnotationTable)):
+        yield from (filter(len, run) if is_table else batches(chain.from_iterable(run)))  # noqa: B031 - one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,26 +156,37 @@ class _Reader:
         self._authors: dict[str, Author] = {}
         self._classes: dict[str, str] = {}
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._patterns = Patterns(self._alone)
+        self._patterns = Patterns(self._alone, intake.author)
 
-    def taken(self, part: _Features | Matched) -> list[Annotation]:
+    def taken(self, part: _Features | Matched) -> Sequence[Annotation]:
         """Return the objects that can be taken."""
-        drafts: list[Draft] = []
-
-        def refuse(index: int, reason: str) -> None:
-            self._findings.leave_out(reason, drafts[index].place)
-
         if isinstance(part, Matched):
-            drafts = part.drafts(self._count)
-            for draft in drafts:
-                draft.own_id = self._own_id(draft.id)
-            self._count += len(drafts)
-            return self.intake.taken(drafts, polygons_of(part.stripped.shapes, refuse))
+            return self._tabled(part)
+        drafts: list[Draft] = []
         geometries = []
         for draft, geometry in self._drafts(part.values):
             drafts.append(draft)
             geometries.append(geometry)
+
+        def refuse(index: int, reason: str) -> None:
+            self._findings.leave_out(reason, drafts[index].place)
+
         return self.intake.taken(drafts, shapes_of(geometries, part.lifted, refuse))
+
+    def _tabled(self, part: Matched) -> AnnotationTable:
+        found, n = part.stripped, len(part.stripped)
+        own_id = np.zeros(n, bool)
+        own_id[[i for i, said in found.other_ids.items() if self._own_id(said)]] = True
+        features = np.arange(self._count + 1, self._count + 1 + n)
+        self._count += n
+        drafts = DraftTable(
+            features, found.ids, found.is_uuid, own_id, part.traits, found.text_of, found.numbers
+        )
+
+        def refuse(index: int, reason: str) -> None:
+            self._findings.leave_out(reason, drafts.place(index))
+
+        return self.intake.tabled(drafts, polygons_of(found.shapes, refuse))
 
     def _alone(self, value: Json) -> Draft | None:
         """Return the draft of a feature that is one object with nothing to note, else None."""
@@ -202,7 +216,7 @@ class _Reader:
         keys = tuple(properties)
         plan = self._plans.get(keys) or self._plan(keys)
         said = properties[plan.kind] if plan.kind else None
-        kind = _KINDS.get(said) if type(said) is str else None
+        kind = KINDS.get(said) if type(said) is str else None
         if kind is None or plan.children:
             return None
         geometry = value.get("geometry")
@@ -319,7 +333,7 @@ class _Reader:
 
     def _own_id(self, said: object) -> bool:
         """Tell whether an id is one, and not what QuPath once called its kinds of objects."""
-        return said is not None and not (isinstance(said, str) and said.lower() in _KINDS)
+        return said is not None and not (isinstance(said, str) and said.lower() in KINDS)
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
         """Return where to look in properties with these keys; objects of a file have the same."""
@@ -341,7 +355,7 @@ class _Reader:
             return None
         if word.startswith("tmacore"):
             self._findings.change("a core of a tissue array became an annotation", place)
-        return _KINDS.get(word, "annotation")
+        return KINDS.get(word, "annotation")
 
     def _draft(self, geometry: object, properties: Json, plan: _Plan, draft: Draft) -> Draft:
         draft.own_id = self._own_id(draft.id)
@@ -356,7 +370,7 @@ class _Reader:
         if type(geometry) is dict and "plane" in geometry:
             plane = geometry["plane"]
             if isinstance(plane, dict):
-                draft.z, draft.t = _plane(plane.get("z")), _plane(plane.get("t"))
+                draft.z, draft.t = plane_of(plane.get("z")), plane_of(plane.get("t"))
         if plan.metadata:
             self._metadata(properties["metadata"], draft)
         return draft
@@ -394,16 +408,16 @@ class _Reader:
             if known is not None:
                 draft.class_name = known
                 return
-        if not (may_be_kind and _is_kind(said)):
+        if not (may_be_kind and is_kind(said)):
             draft.class_name = self._class(said, draft.place)
 
     def _class(self, said: object, place: str) -> str | None:
         if said is None:
             return None
         if isinstance(said, dict):
-            name, colour = _class_name(said), _colour(said)
+            name, colour = class_name_of(said), colour_of(said)
         else:
-            name, colour = _joined(said), None
+            name, colour = joined(said), None
         if name is None:
             self._findings.leave_out("a class that has no name", place)
         elif colour is not None and len(self._classes) < _MOST_MEMBERS:
@@ -455,34 +469,3 @@ def _nucleus(cell: Draft, cell_id: str) -> Draft:
         z=cell.z,
         t=cell.t,
     )
-
-
-def _is_kind(said: object) -> bool:
-    """Tell whether ``type`` says what the object is, and not its class."""
-    return isinstance(said, str) and said.replace("_", "").lower() in _KINDS
-
-
-def _plane(value: object) -> int:
-    return value if type(value) is int and 0 <= value < 2**31 else 0
-
-
-def _class_name(said: Json) -> str | None:
-    return _joined(said.get("name")) or _joined(said.get("names"))
-
-
-def _joined(said: object) -> str | None:
-    """Return the name of a class; one derived from others lists them from the general on."""
-    if isinstance(said, list):
-        return ": ".join(filter(None, map(as_text, said))) or None
-    return as_text(said)
-
-
-def _colour(said: Json) -> RGB | None:
-    """Return a colour given as a list, or packed into one whole number as Java does."""
-    value = said.get("color", said.get("colorRGB"))
-    if type(value) is int:
-        return colour_of_rgb_number(value)
-    if isinstance(value, list) and len(value) >= 3 and all(type(v) is int for v in value[:3]):
-        red, green, blue = (min(255, max(0, v)) for v in value[:3])
-        return red, green, blue
-    return None

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from tilescope.domain.annotation_rings import Rings
 from tilescope.exchange.intake import Shape
 from tilescope.exchange.lifting import Lifted
 from tilescope.exchange.vertices import NoShape, Points, ellipse
@@ -54,8 +55,15 @@ def shapes_of(
     return shapes
 
 
-def polygons_of(lifted: Lifted, refuse: Callable[[int, str], None]) -> list[Shape]:
-    """Return a polygon of every shape, valid or not; refuses as ``shapes_of``."""
+def polygons_of(lifted: Lifted, refuse: Callable[[int, str], None]) -> Sequence[Shape]:
+    """Return a polygon of every shape, valid or not; refuses as ``shapes_of``.
+
+    They are ``Rings`` when all surely are valid.
+    """
+    if len(lifted.rings) == len(lifted.shapes):
+        star = _sure(lifted.points, lifted.rings)
+        if star.all():
+            return Rings(reversed_where(lifted.points, lifted.rings, star < 0), lifted.rings)
     shapes: list[Shape] = [None] * len(lifted)
     every = np.arange(len(lifted))
     _polygons(np.stack([every, every], axis=1), lifted, shapes, refuse)
@@ -90,10 +98,7 @@ def _polygons(
 
 def _simple_polygons(points: Points, offsets: Offsets) -> list[Shape]:
     """Return a polygon for each ring: WKB where it surely is valid."""
-    star = star_shaped(points, offsets)
-    far = (np.abs(points) >= FARTHEST).any(axis=1)
-    if far.any():
-        star[np.logical_or.reduceat(far, offsets[:-1])] = 0
+    star = _sure(points, offsets)
     shapes: list[Shape] = list(wkb_polygons(reversed_where(points, offsets, star < 0), offsets))
     doubtful = np.flatnonzero(star == 0)
     if len(doubtful):
@@ -101,6 +106,15 @@ def _simple_polygons(points: Points, offsets: Offsets) -> list[Shape]:
         for i, shape in zip(doubtful.tolist(), shapely.polygons(loops).tolist(), strict=True):
             shapes[i] = shape
     return shapes
+
+
+def _sure(points: Points, offsets: Offsets) -> NDArray[np.int8]:
+    """Return what ``star_shaped`` tells of rings, 0 also for one that is too far away."""
+    star = star_shaped(points, offsets)
+    if max(points.max(initial=0.0), -points.min(initial=0.0)) >= FARTHEST:
+        far = (np.abs(points) >= FARTHEST).any(axis=1)
+        star[np.logical_or.reduceat(far, offsets[:-1])] = 0
+    return star
 
 
 def _loops(points: Points, offsets: Offsets) -> NDArray[Any]:

@@ -8,13 +8,16 @@ from pathlib import Path
 import shapely
 
 from tilescope.domain.annotation import Annotation
+from tilescope.domain.scale import PixelSize
 from tilescope.exchange import vertices
 from tilescope.exchange.colours import colour_of_bgr_number
 from tilescope.exchange.findings import Findings
-from tilescope.exchange.intake import Draft, Shape, as_text
+from tilescope.exchange.intake import Draft, Shape, as_number, as_text
 from tilescope.exchange.xml_reader import XmlReader
 from tilescope.exchange.xml_stream import Begin, End
 
+#: How far the pixel size of a file may be off that of the slide.
+_TOLERANCE = 0.01
 #: ``Type`` of a region: drawn freely, rectangle, ellipse, arrow, ruler.
 _MAKERS: Mapping[str, Callable[[vertices.Points], shapely.Geometry]] = {
     "0": vertices.polygon,
@@ -25,7 +28,9 @@ _MAKERS: Mapping[str, Callable[[vertices.Points], shapely.Geometry]] = {
 }
 
 
-def read_imagescope(path: Path, *, findings: Findings | None = None) -> Iterator[list[Annotation]]:
+def read_imagescope(
+    path: Path, *, pixel_size: PixelSize | None = None, findings: Findings | None = None
+) -> Iterator[list[Annotation]]:
     """Yield the regions of a file in order, in batches of at most 4096.
 
     The class is the layer's name, else its description; the name is the region's text.
@@ -34,6 +39,8 @@ def read_imagescope(path: Path, *, findings: Findings | None = None) -> Iterator
     ----------
     path
         The XML, plain or packed.
+    pixel_size
+        Of the slide; when the file says another one, that is noted.
     findings
         Gets what could not be taken.
 
@@ -43,7 +50,7 @@ def read_imagescope(path: Path, *, findings: Findings | None = None) -> Iterator
         When the file is not of ImageScope, is broken or cut short; objects may have been yielded
         before.
     """
-    return _Reader(path, findings).annotations()
+    return _Reader(path, pixel_size, findings).annotations()
 
 
 class _Reader(XmlReader):
@@ -52,10 +59,24 @@ class _Reader(XmlReader):
     root = "annotations"
     item = "region"
 
-    def __init__(self, path: Path, findings: Findings | None) -> None:
+    def __init__(self, path: Path, pixel_size: PixelSize | None, findings: Findings | None) -> None:
         super().__init__(path, findings)
+        self._pixel_size = pixel_size
         self._layer: Begin | None = None
         self._layer_name: str | None = None
+
+    def _begin(self, root: Begin) -> None:
+        """Compare the pixel size that the file was drawn at with the slide's."""
+        said = as_number(root.attributes.get("micronsperpixel"))
+        if self._pixel_size is None or said is None or said <= 0:
+            return
+        known = self._pixel_size.mean_um
+        if abs(said - known) > _TOLERANCE * known:
+            reason = (
+                f"was drawn at {said:.4g} µm/px, and the slide has {known:.4g}; outlines were "
+                "taken as pixels of the slide"
+            )
+            self._findings.change(reason, f"line {root.line}")
 
     def _drafts(self, events: Iterator[Begin | End]) -> Iterator[tuple[Draft, Shape]]:
         region: Begin | None = None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from tilescope.domain.annotation import Annotation, Author, ObjectKind
+from tilescope.domain.annotation_ids import id_texts
+from tilescope.domain.annotation_rings import Rings
+from tilescope.domain.annotation_table import AnnotationTable, Traits
 from tilescope.exchange.findings import Findings
-from tilescope.exchange.identity import SeenIds, as_uuid, fresh_ids
+from tilescope.exchange.identity import SeenIds, as_uuid, fresh_id_bytes
 from tilescope.exchange.palette import RGB
 from tilescope.ops import validity
 
@@ -21,6 +25,7 @@ from tilescope.ops import validity
 BATCH = 4096
 _LONGEST_TEXT = 1000
 _MOST_REMEMBERED = 10_000
+_NO_ID = 32 * "0"
 
 #: WKB that is known to be valid, a shapely geometry that may have to be repaired, or None.
 Shape = Any
@@ -56,6 +61,50 @@ class Draft:
     own_id: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class DraftTable:
+    """Objects before their geometry and their ids are settled, as columns.
+
+    Attributes
+    ----------
+    features
+        ``int64[n]``: which feature of the file each is.
+    ids
+        ``uint8[n, 16]``: what the file says.
+    is_uuid
+        ``bool[n]``: whether it says that; another id is made where it does not.
+    own_id
+        ``bool[n]``: whether that is worth mentioning.
+    traits, trait_of, numbers
+        As those of ``AnnotationTable``.
+    """
+
+    features: NDArray[np.int64]
+    ids: NDArray[np.uint8]
+    is_uuid: NDArray[np.bool_]
+    own_id: NDArray[np.bool_]
+    traits: Sequence[Traits]
+    trait_of: NDArray[np.int64]
+    numbers: NDArray[np.float64]
+
+    def place(self, index: int) -> str:
+        """Return where in the file an object is."""
+        return f"feature {self.features[index]}"
+
+    def select(self, keep: NDArray[np.bool_]) -> DraftTable:
+        """Return the objects of which ``keep``, ``bool[n]``, is true."""
+        sizes = np.array([len(traits.measured) for traits in self.traits], np.int64)
+        return DraftTable(
+            self.features[keep],
+            self.ids[keep],
+            self.is_uuid[keep],
+            self.own_id[keep],
+            self.traits,
+            self.trait_of[keep],
+            self.numbers[np.repeat(keep, sizes[self.trait_of])],
+        )
+
+
 class Intake:
     """Turns drafts into annotations and notes what could not be taken.
 
@@ -89,7 +138,7 @@ class Intake:
             The geometry of each in level-0 pixels; None when the reader has already noted why
             there is none.
         """
-        wkb = self._cleaned(drafts, shapes)
+        wkb = self._cleaned(shapes, lambda i: drafts[i].place)
         kept = [i for i, whole in enumerate(wkb) if whole is not None]
         if len(kept) < len(wkb):
             drafts, wkb = [drafts[i] for i in kept], [wkb[i] for i in kept]
@@ -113,7 +162,21 @@ class Intake:
         self._findings.taken += len(taken)
         return taken
 
-    def _cleaned(self, drafts: Sequence[Draft], shapes: Sequence[Shape]) -> list[bytes | None]:
+    def tabled(self, drafts: DraftTable, shapes: Sequence[Shape]) -> AnnotationTable:
+        """Return the objects that can be taken, in order; as ``taken``."""
+        kept: Sequence[bytes]
+        if isinstance(shapes, Rings):
+            kept = shapes
+        else:
+            wkb = self._cleaned(shapes, drafts.place)
+            kept = [whole for whole in wkb if whole is not None]
+            if len(kept) < len(wkb):
+                drafts = drafts.select(np.array([whole is not None for whole in wkb], bool))
+        self._findings.taken += len(kept)
+        ids = self._settled(drafts.ids, drafts.is_uuid, drafts.own_id, drafts.place)
+        return AnnotationTable(ids, kept, drafts.traits, drafts.trait_of, drafts.numbers)
+
+    def _cleaned(self, shapes: Sequence[Shape], place: Callable[[int], str]) -> list[bytes | None]:
         """Return the WKB of every shape, and note what was repaired or refused."""
         wkb = [shape if isinstance(shape, bytes) else None for shape in shapes]
         doubtful = [i for i, shape in enumerate(shapes) if shape is not None and wkb[i] is None]
@@ -126,9 +189,9 @@ class Intake:
         for i, clean in zip(doubtful, whole.tolist(), strict=True):
             wkb[i] = clean
         for index, reason in cleaned.refused.items():
-            self._findings.leave_out(reason, drafts[doubtful[index]].place)
+            self._findings.leave_out(reason, place(doubtful[index]))
         for index, reason in cleaned.changed.items():
-            self._findings.change(reason, drafts[doubtful[index]].place)
+            self._findings.change(reason, place(doubtful[index]))
         return wkb
 
     def measurements(self, given: Mapping[Any, Any], place: str) -> dict[str, float]:
@@ -170,15 +233,31 @@ class Intake:
 
     def _ids(self, drafts: Sequence[Draft]) -> list[str]:
         """Return a UUID for every object, the file's own where it is one and comes first."""
-        ids = [as_uuid(draft.id) or "" for draft in drafts]
-        unnamed = [index for index, known in enumerate(ids) if not known]
-        for index, fresh in zip(unnamed, fresh_ids(len(unnamed)), strict=True):
-            ids[index] = fresh
-            if drafts[index].own_id:
-                self._findings.change("an id that is no UUID was replaced", drafts[index].place)
-        for index in self._seen.repeated(ids).nonzero()[0].tolist():
-            ids[index] = fresh_ids(1)[0]
-            self._findings.change("an id that came before was replaced", drafts[index].place)
+        found = [as_uuid(draft.id) for draft in drafts]
+        said = "".join([known or _NO_ID for known in found])
+        ids = self._settled(
+            np.frombuffer(bytes.fromhex(said.replace("-", "")), np.uint8).reshape(-1, 16),
+            np.array([known is not None for known in found], bool),
+            np.array([draft.own_id for draft in drafts], bool),
+            lambda i: drafts[i].place,
+        )
+        return id_texts(ids.tobytes())
+
+    def _settled(
+        self,
+        ids: NDArray[np.uint8],
+        is_uuid: NDArray[np.bool_],
+        own_id: NDArray[np.bool_],
+        place: Callable[[int], str],
+    ) -> NDArray[np.uint8]:
+        """Return ids, each once, and note which of an object's own were replaced."""
+        ids = ids.copy()
+        ids[~is_uuid] = fresh_id_bytes(int(np.count_nonzero(~is_uuid)))
+        for i in np.flatnonzero(~is_uuid & own_id).tolist():
+            self._findings.change("an id that is no UUID was replaced", place(i))
+        for i in np.flatnonzero(self._seen.repeated(ids)).tolist():
+            ids[i] = fresh_id_bytes(1)
+            self._findings.change("an id that came before was replaced", place(i))
         return ids
 
 

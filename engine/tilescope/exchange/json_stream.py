@@ -13,7 +13,7 @@ from tilescope.errors import AnnotationError
 
 #: The longest text of one value. Parsed, it can take forty times as much memory.
 MOST_VALUE_CHARS = 32 << 20
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 4 << 20
 _WORDS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _WHITE = " \t\n\r"
 _SPACE = re.compile(r"[ \t\n\r]*")

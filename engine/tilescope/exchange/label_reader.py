@@ -18,7 +18,7 @@ from tilescope.errors import AnnotationError, TilescopeError
 from tilescope.exchange.findings import Findings
 from tilescope.exchange.intake import Draft, Intake, as_number, as_text, batches
 from tilescope.ops.contours import Outlines, outlines, ring_areas, ring_perimeters
-from tilescope.ops.rings import wkb_polygons
+from tilescope.ops.rings import closed, wkb_polygons
 
 _BLOCK = 2048
 #: An object of a larger box is outlined on a coarser level.
@@ -145,7 +145,7 @@ class _Labels:
         wanted = boxes.values[group]
         index = np.minimum(np.searchsorted(wanted, window), len(wanted) - 1)
         found = outlines(np.where(wanted[index] == window, index + 1, 0).astype(np.int32))
-        points, offsets = _closed(found.rings, found.offsets)
+        points, offsets = closed(found.rings, found.offsets)
         points = (points + np.array([rect.x0, rect.y0])) * factor * self.scale + self.offset
         numbers = found.values - 1
         drafts = [self._draft(int(wanted[number]), intake) for number in numbers.tolist()]
@@ -320,17 +320,6 @@ def _window(
     x0, y0 = np.floor(low / factor).astype(int).tolist()
     x1, y1 = np.ceil(high / factor).astype(int).tolist()
     return Rect(x0, y0, max(x0 + 1, min(x1, size.width)), max(y0 + 1, min(y1, size.height)))
-
-
-def _closed(
-    rings: NDArray[np.float64], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return rings with the first vertex repeated at the end."""
-    n = len(offsets) - 1
-    closed = offsets + np.arange(n + 1)
-    index = np.arange(closed[-1]) - np.repeat(np.arange(n), np.diff(closed))
-    index[closed[1:] - 1] = offsets[:-1]
-    return rings[index], closed
 
 
 def _said(exc: BaseException) -> str:

@@ -24,9 +24,10 @@ from tilescope.exchange.json_stream import JsonStream
 FIRST_MARK = 2**62 + secrets.randbits(61)
 ID_MARK = FIRST_MARK - 1
 NUMBER_MARK = FIRST_MARK + 2**32
-#: Features at a time whose parsed JSON is held: dicts that live long cost the garbage collector as
-#: much as all the rest.
-_MOST = 1024
+#: Features at a time: of those whose parsed JSON is held few, since dicts that live long cost the
+#: garbage collector as much as all the rest.
+_MOST_PARSED = 1024
+_MOST_STRIPPED = 4096
 _MOST_RINGS = 1 << 16
 #: How much longer a text may get, since marks of 19 digits stand even for ``1``.
 _GROWTH = 5
@@ -34,7 +35,7 @@ _GROWTH = 5
 _LEAST_VERTEX_BYTES = 6
 _LEAST_NUMBER_BYTES = 5
 #: What the C loop tells of every object.
-_TOLD = 6
+_TOLD = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +84,20 @@ class Stripped:
     Attributes
     ----------
     texts
-        JSON of each; the marks of what was left out count from the beginning of every object.
+        JSON of objects that differ; the marks of what was left out count from the beginning of
+        every object.
+    text_of
+        ``int64[n]``: index into ``texts``.
     ids
-        The id of each, None where it has none that is text.
+        ``uint8[n, 16]``: the id of each, zeros where it is no UUID.
+    is_uuid
+        ``bool[n]``: whether it is one.
+    other_ids
+        Ids that are text but no UUID, by object.
     numbers
-        The measurements of all.
+        ``float64[k]``: the measurements of all.
     number_ends
-        Where in ``numbers`` those of each end.
+        ``int64[n]``: where in ``numbers`` those of each end.
     shape_ends
         ``int64[n]``: where in ``shapes`` those of each end.
     shapes
@@ -97,11 +105,17 @@ class Stripped:
     """
 
     texts: list[bytes]
-    ids: list[str | None]
-    numbers: list[float]
-    number_ends: list[int]
+    text_of: NDArray[np.int64]
+    ids: NDArray[np.uint8]
+    is_uuid: NDArray[np.bool_]
+    other_ids: dict[int, str]
+    numbers: NDArray[np.float64]
+    number_ends: NDArray[np.int64]
     shape_ends: NDArray[np.int64]
     shapes: Lifted
+
+    def __len__(self) -> int:
+        return len(self.text_of)
 
 
 def lift(text: JsonStream) -> tuple[list[Any], Lifted, int]:
@@ -131,16 +145,21 @@ def strip(text: JsonStream) -> tuple[Stripped, int] | None:
     run = _Run.of(text, strips=True)
     if run is None:
         return None
-    rest = run.rest.tobytes()
-    starts, ends, shape_ends, number_ends, id_starts, id_ends = run.objects.T
-    ids = [
-        run.data[a:b].decode() if a else None
-        for a, b in zip(id_starts.tolist(), id_ends.tolist(), strict=True)
-    ]
-    numbers = run.numbers[: number_ends[-1]].tolist()
-    texts = [rest[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-    stripped = Stripped(texts, ids, numbers, number_ends.tolist(), shape_ends, run.shapes)
-    return stripped, run.end
+    starts, ends, shape_ends, number_ends, id_starts, id_ends, like, is_uuid = run.objects.T[:8]
+    first = np.flatnonzero(like == np.arange(run.found))
+    texts = [run.rest[a:b].tobytes() for a, b in zip(starts[first], ends[first], strict=True)]
+    others = np.flatnonzero((id_starts > 0) & (is_uuid == 0)).tolist()
+    return Stripped(
+        texts,
+        np.searchsorted(first, like),
+        np.ascontiguousarray(run.objects[:, 8:]).view(np.uint8),
+        is_uuid > 0,
+        {i: run.data[id_starts[i] : id_ends[i]].decode() for i in others},
+        run.numbers[: number_ends[-1]].copy(),
+        number_ends,
+        shape_ends,
+        run.shapes,
+    ), run.end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +188,7 @@ class _Run:
     def _of(cls, data: bytes, start: int, strips: bool) -> _Run:
         size = len(data) - start
         rest = np.empty(_GROWTH * size + _TOLD, np.uint8)
-        objects = np.empty((_MOST, _TOLD), np.int64)
+        objects = np.empty((_MOST_STRIPPED if strips else _MOST_PARSED, _TOLD), np.int64)
         shapes, rings = (np.zeros(_MOST_RINGS + 1, np.int64) for _ in range(2))
         points = np.empty((size // _LEAST_VERTEX_BYTES + 1, 2))
         numbers = np.empty(size // _LEAST_NUMBER_BYTES + 1 if strips else 0)

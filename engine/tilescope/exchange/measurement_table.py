@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,6 +14,7 @@ import shapely
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.scale import PixelSize
 from tilescope.exchange.staging import output_errors, staged_file
+from tilescope.exchange.table import csv_bytes
 from tilescope.ops.measures import measure
 
 #: What every row begins with, named and ordered as QuPath does.
@@ -69,12 +68,12 @@ def write_measurements(
             for first in range(0, len(batch), _PART):
                 lines = rows.lines(batch[first : first + _PART])
                 with output_errors(path):
-                    spool.write(_csv(lines))
+                    spool.write(csv_bytes(lines))
                 segments.append((len(lines), rows.width))
         with output_errors(path):
             spool.seek(0)
         with staged_file(path) as file:
-            file.write(_csv([rows.header]))
+            file.write(csv_bytes([rows.header]))
             for count, width in segments:
                 missing = b"," * (rows.width - width)
                 for block in _lines(spool, count):
@@ -147,9 +146,3 @@ def _decimal(value: float) -> str:
 
 def _one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from tilescope.domain.annotation import Author
+from tilescope.domain.annotation_table import Traits
 from tilescope.exchange.intake import Draft, as_text
 from tilescope.exchange.lifting import FIRST_MARK, ID_MARK, NUMBER_MARK, Stripped
 
@@ -23,47 +25,18 @@ _LONGEST = 16_384
 _FEW = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """What all features of a pattern are; without the names of measurements it has none."""
-
-    draft: Draft
-    names: tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Matched:
-    """Features with the pattern of each."""
+    """Features with what the features of each pattern have in common.
 
-    patterns: list[_Pattern]
+    Attributes
+    ----------
+    traits
+        Of ``stripped.texts``.
+    """
+
+    traits: list[Traits]
     stripped: Stripped
-
-    def drafts(self, count: int) -> list[Draft]:
-        """Return a draft of each feature, after ``count`` others."""
-        stripped, first = self.stripped, 0
-        numbers, drafts = stripped.numbers, []
-        for pattern, own, end in zip(
-            self.patterns, stripped.ids, stripped.number_ends, strict=True
-        ):
-            count += 1
-            d = pattern.draft
-            drafts.append(
-                Draft(
-                    f"feature {count}",
-                    own,
-                    d.kind,
-                    d.class_name,
-                    d.name,
-                    dict(zip(pattern.names, numbers[first:end], strict=True)),
-                    d.locked,
-                    d.parent_id,
-                    d.author,
-                    d.z,
-                    d.t,
-                )
-            )
-            first = end
-        return drafts
 
 
 class Patterns:
@@ -73,28 +46,36 @@ class Patterns:
     ----------
     read
         Makes a draft of a feature; None when it is more than one object with nothing to note.
+    author
+        Of a feature that names none.
     """
 
-    def __init__(self, read: Callable[[dict[str, Any]], Draft | None]) -> None:
+    def __init__(self, read: Callable[[dict[str, Any]], Draft | None], author: Author) -> None:
         self._read = read
-        self._known: dict[bytes, _Pattern | None] = {}
+        self._author = author
+        self._known: dict[bytes, Traits | None] = {}
 
     def match(self, stripped: Stripped) -> Matched | None:
         """Return the features with their patterns; None when they have to be parsed."""
         texts, known = stripped.texts, self._known
-        if (stripped.shape_ends != np.arange(1, len(texts) + 1)).any():
+        if (stripped.shape_ends != np.arange(1, len(stripped) + 1)).any():
             return None
-        new = {text for text in texts if text not in known}
-        if len(new) > 1 + len(texts) // _FEW or len(new) + len(known) > _MOST_PATTERNS:
+        new = dict.fromkeys(text for text in texts if text not in known)
+        if len(new) > 1 + len(stripped) // _FEW or len(new) + len(known) > _MOST_PATTERNS:
             return None
         for text in new:
             if len(text) > _LONGEST:
                 return None
             known[text] = self._pattern(text)
-        patterns = [pattern for text in texts if (pattern := known[text]) is not None]
-        return Matched(patterns, stripped) if len(patterns) == len(texts) else None
+        traits = [found for text in texts if (found := known[text]) is not None]
+        if len(traits) < len(texts):
+            return None
+        sizes = np.array([len(found.measured) for found in traits], np.int64)
+        # Numbers may have been lifted out of what only looks like measurements, too.
+        is_whole = (np.cumsum(sizes[stripped.text_of]) == stripped.number_ends).all()
+        return Matched(traits, stripped) if is_whole else None
 
-    def _pattern(self, text: bytes) -> _Pattern | None:
+    def _pattern(self, text: bytes) -> Traits | None:
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -111,7 +92,17 @@ class Patterns:
         draft = self._read(value)
         if draft is None or names is None or draft.measurements:
             return None
-        return _Pattern(draft, names)
+        return Traits(
+            draft.kind,
+            draft.class_name,
+            draft.name,
+            names,
+            draft.locked,
+            draft.parent_id,
+            draft.author or self._author,
+            draft.z,
+            draft.t,
+        )
 
 
 def _taken_names(value: dict[str, Any]) -> tuple[str, ...] | None:

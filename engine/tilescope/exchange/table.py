@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -52,10 +52,10 @@ def write_table(
     """
     count = 0
     with staged_file(path) as file:
-        file.write(_csv([_header("px" if pixel_size is None else "µm")]))
+        file.write(csv_bytes([_header("px" if pixel_size is None else "µm")]))
         for batch in batches:
             for part in batch.parts(_PART):
-                file.write(_csv(_rows(part, image, run_id, pixel_size)))
+                file.write(csv_bytes(_rows(part, image, run_id, pixel_size)))
                 count += len(part)
     return count
 
@@ -101,7 +101,8 @@ def _decimals(values: NDArray[np.floating], places: int) -> list[str]:
     return [f"{v:.{places}f}" if math.isfinite(v) else "" for v in values.tolist()]
 
 
-def _csv(rows: Iterable[tuple[object, ...]]) -> bytes:
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    """Return the lines of a table."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode()

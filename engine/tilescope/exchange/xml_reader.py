@@ -67,7 +67,11 @@ class XmlReader(ABC):
         root = next(events, None)
         if not isinstance(root, Begin) or root.name != self.root:
             raise AnnotationError(self._path, f"is XML, but not of {self.program}")
+        self._begin(root)
         yield from self._drafts(events)
+
+    def _begin(self, root: Begin) -> None:  # noqa: B027 - most roots say nothing
+        """Take what the root says."""
 
     @abstractmethod
     def _drafts(self, events: Iterator[Begin | End]) -> Iterator[tuple[Draft, Shape]]:

@@ -185,7 +185,7 @@ def _objects(
     frame: SlideFrame,
     findings: Findings,
     token: CancellationToken,
-) -> Generator[list[Annotation], None, None]:
+) -> Generator[Sequence[Annotation], None, None]:
     assert known.read is not None  # what is known by its content can be read
     for batch in known.read(request.file, frame, findings):
         token.raise_if_cancelled()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from tilescope._native import _shapes
 
 Points = NDArray[np.float64]
 Offsets = NDArray[np.int64]
+#: Points of whole or of real numbers.
+Vertices = TypeVar("Vertices", NDArray[np.float64], NDArray[np.int64])
 
 _WKB_HEAD = struct.Struct("<BIII")
 _WKB_POLYGON = 3
@@ -53,6 +55,15 @@ def gathered(
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     at = np.arange(ends[-1]) + np.repeat(offsets[which] - ends[:-1], lengths)
     return points[at], ends
+
+
+def closed(points: Vertices, offsets: Offsets) -> tuple[Vertices, Offsets]:
+    """Return open rings, none of them empty, with the first vertex repeated at the end."""
+    n = len(offsets) - 1
+    ends = offsets + np.arange(n + 1)
+    index = np.arange(ends[-1]) - np.repeat(np.arange(n), np.diff(ends))
+    index[ends[1:] - 1] = offsets[:-1]
+    return points[index], ends
 
 
 def reversed_where(points: Points, offsets: Offsets, which: NDArray[np.bool_]) -> Points:

@@ -12,74 +12,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isnan
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.annotation import Annotation, Author, ObjectKind
-from tilescope.errors import UsageError
+from tilescope.domain.annotation import Annotation, Author
+from tilescope.domain.annotation_ids import id_text, id_texts
+from tilescope.domain.annotation_rings import Rings, ring_wkb
+from tilescope.store.columns import Columns
 from tilescope.store.curve import hilbert
-from tilescope.store.schema import LEAF_SIZE, RINGS, WKB
-from tilescope.store.wkb import are_rings, boxes, ring_shape, vertices_of
-
-KINDS: tuple[ObjectKind, ...] = get_args(ObjectKind)
-"""Their order is part of the file format."""
+from tilescope.store.measures import measures_of
+from tilescope.store.schema import KINDS, LEAF_SIZE, RINGS, WKB
+from tilescope.store.wkb import VERTEX_BYTES, boxes, vertices_of
 
 _LARGE = 8.0  # times the median extent of a batch
 _NOBODY = bytes(16)
-_MAX_NAMES = 1000
-"""Measurements per leaf; bounds the memory that undoing their change takes."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Columns:
-    """A batch of objects as columns, checked, in the order given.
-
-    Attributes
-    ----------
-    ids
-        ``uint8[n, 16]``: the UUIDs.
-    boxes
-        ``float64[n, 4]``: x0, y0, x1, y1 in level-0 pixels.
-    authors
-        ``int64[n]``: numbers of the authors.
-    is_ring
-        ``bool[n]``: whether an object is one closed ring.
-    """
-
-    batch: Sequence[Annotation]
-    ids: NDArray[np.uint8]
-    boxes: NDArray[np.float64]
-    authors: NDArray[np.int64]
-    is_ring: NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, batch: Sequence[Annotation], number_of: Callable[[Author], int]) -> Columns:
-        """Return the columns of at least one object.
-
-        Raises
-        ------
-        UsageError
-            Naming the first object whose id is no UUID, appears twice or whose geometry cannot be
-            stored.
-        """
-        ids = np.frombuffer(b"".join([id_bytes(a.id) for a in batch]), np.uint8).reshape(-1, 16)
-        shapes = [a.geometry for a in batch]
-        try:
-            extents = boxes(shapes)
-        except ValueError as exc:
-            raise UsageError(f"objects {batch[0].id} to {batch[-1].id}: {exc}") from exc
-        known: dict[int, int] = {}
-        authors = np.empty(len(batch), np.int64)
-        for i, annotation in enumerate(batch):
-            author = annotation.author
-            number = known.get(id(author))
-            if number is None:  # the batch keeps its authors alive, so their addresses are names
-                number = known[id(author)] = number_of(author)
-            authors[i] = number
-        return cls(batch, ids, extents, authors, are_rings(shapes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,54 +48,19 @@ class Packing:
     bounds: NDArray[np.int64]
     rows: NDArray[np.int64]
 
-
-def id_bytes(text: str) -> bytes:
-    """Return the 16 bytes of a UUID.
-
-    Raises
-    ------
-    UsageError
-        When it is not one.
-    """
-    try:
-        found = bytes.fromhex(text.replace("-", ""))
-    except ValueError:
-        found = b""
-    if len(found) != 16:
-        raise UsageError(f"the id of an object is a UUID, not {text[:80]!r}")
-    return found
-
-
-def id_text(data: bytes) -> str:
-    """Return a UUID as text."""
-    return _dashed(data.hex(), 0)
-
-
-def _dashed(h: str, at: int) -> str:
-    """Return the UUID that begins at a place of a text of hexadecimal digits."""
-    b, c, d, e = at + 8, at + 12, at + 16, at + 20
-    return f"{h[at:b]}-{h[b:c]}-{h[c:d]}-{h[d:e]}-{h[e : at + 32]}"
-
-
-def id_keys(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return ``int64[n]``: a hash of each id; part of the file format."""
-    halves = np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
-    # UUIDs that count upwards differ in a few bits only; the product spreads them.
-    mixed = (halves[:, 0] * np.uint64(0x9E3779B97F4A7C15)) ^ (
-        halves[:, 1] * np.uint64(0xC2B2AE3D27D4EB4F)
-    )
-    keys: NDArray[np.int64] = mixed.view(np.int64)
-    return keys
+    @property
+    def leaves(self) -> NDArray[np.int64]:
+        """``int64[k]``: number of each leaf."""
+        return self.rows[self.bounds[:-1]] // LEAF_SIZE
 
 
 def pack(columns: Columns, first_leaf: int) -> Packing:
     """Return how a batch is laid out in leaves from ``first_leaf`` on."""
-    n = len(columns.batch)
+    n = len(columns)
     extents = columns.boxes
     sides = np.maximum(extents[:, 2] - extents[:, 0], extents[:, 3] - extents[:, 1])
     large = sides > _LARGE * max(float(np.median(sides)), 1.0)
-    z = np.fromiter((a.z for a in columns.batch), np.int64, n)
-    t = np.fromiter((a.t for a in columns.batch), np.int64, n)
+    z, t = columns.planes.T
     along = hilbert((extents[:, :2] + extents[:, 2:]) / 2)
     order = np.lexsort((along, large, columns.is_ring, t, z, columns.authors))
     starts = np.zeros(n, bool)
@@ -166,43 +79,51 @@ def pack(columns: Columns, first_leaf: int) -> Packing:
 
 def leaf_rows(columns: Columns, packing: Packing, slide: int) -> list[tuple[Any, ...]]:
     """Return the rows of table ``leaf``."""
-    batch, order = columns.batch, packing.order
-    placed = [batch[i] for i in order.tolist()]
-    rings = columns.is_ring[order].tolist()
-    blobs = [
-        vertices_of(a.geometry) if is_ring else a.geometry
-        for a, is_ring in zip(placed, rings, strict=True)
-    ]
+    order, starts = packing.order, packing.bounds[:-1]
+    first = order[starts]
     ids = columns.ids[order].tobytes()
-    extents, authors = columns.boxes[order], columns.authors[order].tolist()
+    extents = columns.boxes[order]
     outer = _outwards(extents).tobytes()
-    low = np.minimum.reduceat(extents, packing.bounds[:-1]).tolist()
-    high = np.maximum.reduceat(extents, packing.bounds[:-1]).tolist()
-    lengths = np.fromiter(map(len, blobs), np.uint32, len(blobs))
-    result = []
-    for i, (a, b) in enumerate(pairwise(packing.bounds.tolist())):
-        members = placed[a:b]
-        result.append(
-            (
-                int(packing.rows[a]) // LEAF_SIZE,
-                slide,
-                authors[a],
-                members[0].z,
-                members[0].t,
-                low[i][0],
-                high[i][2],
-                low[i][1],
-                high[i][3],
-                ids[16 * a : 16 * b],
-                outer[16 * a : 16 * b],
-                np.cumsum(lengths[a:b], dtype="<u4").tobytes(),
-                _parents(members),
-                _names(members),
-                b"".join(blobs[a:b]),
-                RINGS if rings[a] else WKB,
-            )
+    low = np.minimum.reduceat(extents, starts)
+    high = np.maximum.reduceat(extents, starts)
+    geometry, cuts = _placed(columns, order)
+    begins = np.repeat(cuts[starts], np.diff(packing.bounds))
+    ends = (cuts[1:] - begins).astype("<u4").tobytes()
+    heads = zip(
+        packing.leaves.tolist(),
+        columns.authors[first].tolist(),
+        columns.planes[first].tolist(),
+        np.stack([low[:, 0], high[:, 2], low[:, 1], high[:, 3]], axis=1).tolist(),
+        np.where(columns.is_ring[first], RINGS, WKB).tolist(),
+        pairwise(packing.bounds.tolist()),
+        pairwise(cuts[packing.bounds].tolist()),
+        strict=True,
+    )
+    return [
+        (
+            *(leaf, slide, author, *plane, *box),
+            ids[16 * a : 16 * b],
+            outer[16 * a : 16 * b],
+            ends[4 * a : 4 * b],
+            _parents(columns.parents, order[a:b]),
+            _names(columns.names, order[a:b]),
+            geometry[start:stop],
+            coding,
         )
-    return result
+        for leaf, author, plane, box, coding, (a, b), (start, stop) in heads
+    ]
+
+
+def _placed(columns: Columns, order: NDArray[np.int64]) -> tuple[bytes, NDArray[np.int64]]:
+    """Return the geometry in an order, as leaves hold it, and where each begins and ends."""
+    if isinstance(columns.geometry, Rings):
+        rings = columns.geometry.take(order)
+        return rings.points.astype("<f8", copy=False).tobytes(), VERTEX_BYTES * rings.offsets
+    pairs = zip(order.tolist(), columns.is_ring[order].tolist(), strict=True)
+    shapes = columns.geometry
+    blobs = [vertices_of(shapes[i]) if is_ring else shapes[i] for i, is_ring in pairs]
+    lengths = np.fromiter(map(len, blobs), np.int64, len(blobs))
+    return b"".join(blobs), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def _outwards(boxes_l0: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -214,52 +135,32 @@ def _outwards(boxes_l0: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.concatenate([low, high], axis=1).astype("<f4")
 
 
-def _parents(members: Sequence[Annotation]) -> bytes | None:
-    if all(a.parent_id is None for a in members):
-        return None
-    return b"".join([_NOBODY if a.parent_id is None else id_bytes(a.parent_id) for a in members])
+def _parents(parents: Sequence[bytes | None] | None, members: NDArray[np.int64]) -> bytes | None:
+    found = [] if parents is None else [parents[i] for i in members.tolist()]
+    return b"".join([parent or _NOBODY for parent in found]) if any(found) else None
 
 
-def _names(members: Sequence[Annotation]) -> str | None:
-    if all(a.name is None for a in members):
-        return None
-    return json.dumps([a.name for a in members])
+def _names(names: Sequence[str | None] | None, members: NDArray[np.int64]) -> str | None:
+    found = [] if names is None else [names[i] for i in members.tolist()]
+    return None if all(name is None for name in found) else json.dumps(found)
 
 
 def measured_rows(
     columns: Columns, packing: Packing, number_of: Callable[[tuple[str, ...]], int]
 ) -> list[tuple[int, int, bytes]]:
-    """Return the rows of table ``measured``: leaves in which something is measured."""
-    result = []
-    for a, b in pairwise(packing.bounds.tolist()):
-        members = [columns.batch[i].measurements for i in packing.order[a:b].tolist()]
-        if any(members):
-            names, numbers = measure_table(members)
-            result.append((int(packing.rows[a]) // LEAF_SIZE, number_of(names), numbers))
-    return result
-
-
-def measure_table(members: Sequence[Any]) -> tuple[tuple[str, ...], bytes]:
-    """Return the names of all measurements, and the numbers as ``float64[n, k]`` bytes.
+    """Return the rows of table ``measured``: leaves in which something is measured.
 
     Raises
     ------
     UsageError
-        When a number is not finite (absent numbers are left out instead), or there are too many.
+        As ``Measures.groups``.
     """
-    names = tuple(members[0])
-    if any(tuple(m) != names for m in members):
-        names = tuple(dict.fromkeys(name for m in members for name in m))
-        table = np.array([[m.get(name, np.nan) for name in names] for m in members], "<f8")
-        missing = sum(len(names) - len(m) for m in members)
-    else:
-        table = np.array([list(m.values()) for m in members], "<f8")
-        missing = 0
-    if len(names) > _MAX_NAMES:
-        raise UsageError(f"an object has more than {_MAX_NAMES} measurements")
-    if int(np.count_nonzero(~np.isfinite(table))) != missing:
-        raise UsageError("a measurement is not a finite number; leave it out instead")
-    return names, table.tobytes()
+    groups = columns.measures.groups(packing.order, packing.bounds)
+    return [
+        (leaf, number_of(group[0]), group[1])
+        for leaf, group in zip(packing.leaves.tolist(), groups, strict=True)
+        if group is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +191,11 @@ class Leaf:
         """Return the objects that are there, by slot."""
         bounds = [0, *np.frombuffer(self.ends, "<u4").tolist()]
         names = json.loads(self.names) if self.names else None
-        ids = self.ids.hex()
+        ids = id_texts(self.ids)
         measures = None if self.measures is None else measures_of(*self.measures)
         return [
             Annotation(
-                _dashed(ids, 32 * slot),
+                ids[slot],
                 shape_of(self.geometry[bounds[slot] : bounds[slot + 1]], self.coding),
                 KINDS[kind],
                 class_name,
@@ -312,17 +213,6 @@ class Leaf:
     def _parent(self, slot: int) -> str | None:
         found = self.parents[16 * slot : 16 * slot + 16] if self.parents else _NOBODY
         return None if found == _NOBODY else id_text(found)
-
-
-def measures_of(names: tuple[str, ...], numbers: bytes) -> list[dict[str, float]]:
-    """Return what is measured on every object of a leaf."""
-    table = np.frombuffer(numbers, "<f8").reshape(-1, len(names))
-    if np.isnan(table).any():
-        return [
-            {name: value for name, value in zip(names, row, strict=True) if not isnan(value)}
-            for row in table.tolist()
-        ]
-    return [dict(zip(names, row, strict=True)) for row in table.tolist()]
 
 
 def is_whole(row: Sequence[Any]) -> bool:
@@ -369,4 +259,4 @@ def _is_shape(blob: bytes) -> bool:
 
 def shape_of(data: bytes, coding: int) -> bytes:
     """Return the WKB of an object from what its leaf holds."""
-    return ring_shape(data) if coding == RINGS else data
+    return ring_wkb(data) if coding == RINGS else data

@@ -10,27 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilescope.domain.annotation import Annotation, ObjectKind
+from tilescope.domain.annotation_ids import id_bytes, id_keys, id_text
+from tilescope.domain.annotation_table import AnnotationTable
 from tilescope.errors import UsageError
 from tilescope.store import states
 from tilescope.store.catalogue import Catalogue
+from tilescope.store.columns import Columns
 from tilescope.store.deltas import CHUNK
 from tilescope.store.fields import FIELDS, MEASURE_CHUNK
 from tilescope.store.history import Step
-from tilescope.store.leaves import (
-    KINDS,
-    Columns,
-    Leaf,
-    Packing,
-    id_bytes,
-    id_keys,
-    id_text,
-    leaf_rows,
-    measure_table,
-    measured_rows,
-    measures_of,
-    pack,
-)
-from tilescope.store.schema import LEAF_SIZE, STATE
+from tilescope.store.leaves import Leaf, leaf_rows, measured_rows, pack
+from tilescope.store.measures import Measures, measures_of
+from tilescope.store.schema import KINDS, LEAF_SIZE, STATE
 from tilescope.store.states import Stretch
 
 BATCH = 16_384
@@ -46,6 +37,7 @@ ROW_OF_ID = (
 """Finds the row of an object that is there, by hash and bytes of its id."""
 
 _PARAMETERS = 500  # per statement; every SQLite takes 999
+_HANDLES = 250  # per statement
 _LEAVES = 64  # read together
 
 
@@ -85,11 +77,10 @@ class Objects:
         UsageError
             When an object cannot be stored or its id is already in the project.
         """
-        for batch in _regrouped(batches):
-            self._insert(step, slide, batch)
+        for parts in _regrouped(batches):
+            self._insert(step, slide, Columns.of(parts, self._catalogue))
 
-    def _insert(self, step: Step, slide: int, batch: Sequence[Annotation]) -> None:
-        columns = Columns.of(batch, self._catalogue.author_number)
+    def _insert(self, step: Step, slide: int, columns: Columns) -> None:
         keys = id_keys(columns.ids)
         self._refuse_known(columns, keys)
         first = 1 + self._db.execute("SELECT coalesce(max(leaf), 0) FROM leaf").fetchone()[0]
@@ -102,27 +93,24 @@ class Objects:
             "INSERT INTO measured VALUES (?, ?, ?)",
             measured_rows(columns, packing, self._catalogue.names_number),
         )
-        self._insert_states(columns, packing, slide)
-        by_key = np.argsort(keys[packing.order])
-        self._db.executemany(
-            "INSERT INTO handle VALUES (?, ?)",
-            zip(keys[packing.order][by_key].tolist(), rows[by_key].tolist(), strict=True),
-        )
+        placed, ends = columns.states[packing.order], packing.bounds[1:].tolist()
+        states.insert(self._db, slide, packing.leaves.tolist(), ends, placed)
+        self._insert_handles(keys[packing.order], rows)
         self._db.executemany(
             "INSERT INTO box VALUES (?, ?, ?, ?, ?, ?, ?)",
             [(leaf[0], slide, slide, *leaf[5:9]) for leaf in leaves],
         )
-        step.add(int(rows[0]), int(rows[-1]), len(batch))
+        step.add(int(rows[0]), int(rows[-1]), len(columns))
 
-    def _insert_states(self, columns: Columns, packing: Packing, slide: int) -> None:
-        number_of, kind_of = self._catalogue.class_number, {kind: i for i, kind in enumerate(KINDS)}
-        batch, order = columns.batch, packing.order
-        found = np.zeros(len(batch), STATE)
-        found["class"] = np.array([number_of(a.class_name) for a in batch])[order]
-        found["kind"] = np.array([kind_of[a.kind] for a in batch])[order]
-        found["locked"] = np.array([a.locked for a in batch])[order]
-        leaves = (packing.rows[packing.bounds[:-1]] // LEAF_SIZE).tolist()
-        states.insert(self._db, slide, leaves, packing.bounds[1:].tolist(), found)
+    def _insert_handles(self, keys: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+        # Ascending keys meet each page once; a statement for many rows takes the interpreter's
+        # lock from a thread that parses once, not for every row.
+        order = np.argsort(keys)
+        values = np.stack([keys[order], rows[order]], axis=1).reshape(-1).tolist()
+        for at in range(0, len(values), 2 * _HANDLES):
+            part = values[at : at + 2 * _HANDLES]
+            marks = ", ".join(["(?, ?)"] * (len(part) // 2))
+            self._db.execute(f"INSERT INTO handle VALUES {marks}", part)  # noqa: S608
 
     def _refuse_known(self, columns: Columns, keys: NDArray[np.int64]) -> None:
         twins = keys[np.isin(keys, _repeated(keys))]
@@ -274,8 +262,10 @@ class Objects:
             known = measures_of(self._catalogue.names(old[0]), old[1])
         first = leaf * LEAF_SIZE
         members = [{**known[slot], **new.get(first + slot, {})} for slot in range(size)]
-        all_names, numbers = measure_table(members)
-        return self._catalogue.names_number(all_names), numbers
+        whole = np.arange(size), np.array([0, size])
+        found = Measures.of(members).groups(*whole)[0]
+        names, numbers = found or ((), b"")
+        return self._catalogue.names_number(names), numbers
 
     def batches(self, wanted: Selection) -> Iterator[list[Annotation]]:
         """Yield the objects of a selection by leaf: neighbours come together."""
@@ -312,15 +302,28 @@ class Objects:
             ).objects()
 
 
-def _regrouped(batches: Iterable[Sequence[Annotation]]) -> Iterator[Sequence[Annotation]]:
-    waiting: list[Annotation] = []
+def _regrouped(batches: Iterable[Sequence[Annotation]]) -> Iterator[Sequence[Sequence[Annotation]]]:
+    """Yield parts of ``BATCH`` objects together, and of what is left; none of them is empty."""
+    parts: list[AnnotationTable | list[Annotation]] = []
+    count = 0
     for batch in batches:
-        waiting.extend(batch)
-        while len(waiting) >= BATCH:
-            yield waiting[:BATCH]
-            waiting = waiting[BATCH:]
-    if waiting:
-        yield waiting
+        at = 0
+        while at < len(batch):
+            part = batch[at : at + BATCH - count]
+            at += len(part)
+            count += len(part)
+            last = parts[-1] if parts else None
+            if isinstance(part, AnnotationTable):
+                parts.append(part)
+            elif isinstance(last, list):
+                last.extend(part)
+            else:
+                parts.append(list(part))
+            if count == BATCH:
+                yield parts
+                parts, count = [], 0
+    if parts:
+        yield parts
 
 
 def _repeated(keys: NDArray[np.int64]) -> NDArray[np.int64]:

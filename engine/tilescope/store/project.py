@@ -5,7 +5,6 @@ There is nothing to save: every edit is one transaction, on disk when the call r
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,13 +22,15 @@ from tilescope.runtime.closing import Closing
 from tilescope.store import backup, older, schema
 from tilescope.store.catalogue import Catalogue, RunRecord, SlideRecord
 from tilescope.store.checking import problems_of
+from tilescope.store.dots import DotReader
+from tilescope.store.family import Family
 from tilescope.store.faults import database_errors
 from tilescope.store.fields import FIELDS
 from tilescope.store.history import Edit, History, Step
 from tilescope.store.objects import Objects, Selection
 from tilescope.store.storage import Access, Storage, check_file, new_file
 from tilescope.store.views import View, in_view
-from tilescope.store.writer_lock import WriterLock
+from tilescope.store.writer_lock import WriterLock, login_name
 
 __all__ = ["Edit", "Project", "RunRecord", "Selection", "SlideRecord", "View"]
 
@@ -123,7 +124,7 @@ class Project(Closing):
     def _opened(
         cls, path: Path, user: str | None, *, writable: bool, on_network: bool | None
     ) -> Self:
-        name = _login() if user is None else user
+        name = login_name() if user is None else user
         storage = Storage.of(path, writable=writable, on_network=on_network)
         return cls(storage, name, WriterLock(path, name) if storage.access.locks else None)
 
@@ -464,6 +465,14 @@ class Project(Closing):
         with self._reading():
             return in_view(self._db, slide, rect_l0, limit, (z, t))
 
+    def dots(self, slide: int, *, z: int = 0, t: int = 0) -> DotReader:
+        """Return what reads where all objects of a plane are, and which of them have changed."""
+        return DotReader(self._db, self._reading, slide, (z, t))
+
+    def family(self, slide: int) -> Family:
+        """Return what reads which objects of a slide lie in which others."""
+        return Family(self._db, slide, self._reading)
+
     def counts_by_class(self, slide: int | None = None) -> dict[str | None, int]:
         """Return the number of objects by class name, None for unclassified ones."""
         with self._reading():
@@ -486,10 +495,3 @@ class Project(Closing):
         if known and time.time() - known[0].stat().st_mtime < hours * 3600:
             return None
         return self.back_up()
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container may have no user of that number
-        return ""

@@ -22,15 +22,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope.domain.annotation_ids import id_keys
 from tilescope.errors import ProjectError
 from tilescope.store import schema, states
 from tilescope.store.catalogue import now
 from tilescope.store.faults import database_errors
 from tilescope.store.history import Standing
-from tilescope.store.leaves import KINDS, id_keys, is_whole, unreadable_slots
+from tilescope.store.leaves import is_whole, unreadable_slots
 from tilescope.store.objects import ROW_OF_ID
 from tilescope.store.older import states_by_leaf
-from tilescope.store.schema import LEAF_SIZE, LOST, STATE, TABLES, WKB
+from tilescope.store.schema import KINDS, LEAF_SIZE, LOST, STATE, TABLES, WKB
 from tilescope.store.storage import new_file
 
 _BATCH = 200

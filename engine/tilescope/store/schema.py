@@ -30,9 +30,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
+from tilescope.domain.annotation import ObjectKind
 from tilescope.errors import ProjectDamaged, ProjectError
 
 APPLICATION_ID = 0x54535052  # "TSPR"
@@ -45,6 +47,8 @@ STATE = np.dtype([("class", "<u4"), ("gone", "<u4"), ("kind", "u1"), ("locked", 
 """State of an object; ``gone`` is 0, the edit that removed it, or ``LOST``."""
 LOST = 2**32 - 1
 """In ``gone``: a salvage found no outline, or a newer version of the object."""
+KINDS: tuple[ObjectKind, ...] = get_args(ObjectKind)
+"""What an object is for; their order is part of the file format."""
 WKB, RINGS = 0, 1
 """How the geometry of a leaf is coded."""
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope.domain.annotation_ids import id_text
 from tilescope.domain.geometry import Rect
-from tilescope.store.leaves import id_text
 from tilescope.store.schema import RINGS, STATE
 from tilescope.store.wkb import Shapes, shapes_of, shapes_of_rings
 

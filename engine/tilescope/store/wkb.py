@@ -6,7 +6,6 @@ Nearly every object is a polygon of one closed ring, whose vertices lie in the b
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,9 +13,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from tilescope.domain.annotation_rings import Rings
+
 _HEAD = np.dtype([("order", "u1"), ("type", "<u4"), ("rings", "<u4"), ("points", "<u4")])
-_HEADS = struct.Struct("<BIII")
-_VERTEX_BYTES = 16
+VERTEX_BYTES = 16
 _POLYGON = 3
 _SHAPES = (0, 1, 3, 4, 5, 6)  # points, lines, polygons and several of them
 _DIMENSIONS = np.array([0, 1, 1, 2, 0, 1, 2], np.uint8)  # by GEOS type number
@@ -106,6 +106,8 @@ def boxes(blobs: Sequence[bytes]) -> NDArray[np.float64]:
         Naming the first shape (by its index) that is not a two-dimensional, finite shape of a
         known kind, and what is wrong with it.
     """
+    if isinstance(blobs, Rings):  # closed already
+        return _finite(blobs.boxes())
     simple, counts = _simple(blobs)
     result = np.empty((len(blobs), 4))
     if simple.any():
@@ -122,10 +124,14 @@ def boxes(blobs: Sequence[bytes]) -> NDArray[np.float64]:
             raise ValueError(f"shape {chosen[int(bad.argmax())]} has a ring that is not closed")
     if not simple.all():
         result[~simple] = _other_boxes(blobs, np.flatnonzero(~simple))
-    finite = np.isfinite(result).all(axis=1)
+    return _finite(result)
+
+
+def _finite(found: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite = np.isfinite(found).all(axis=1)
     if not finite.all():
         raise ValueError(f"shape {int(np.argmin(finite))} is empty or has infinite coordinates")
-    return result
+    return found
 
 
 def _other_boxes(blobs: Sequence[bytes], chosen: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -151,17 +157,12 @@ def _other_boxes(blobs: Sequence[bytes], chosen: NDArray[np.intp]) -> NDArray[np
 
 def are_rings(blobs: Sequence[bytes]) -> NDArray[np.bool_]:
     """Tell which shapes that were checked by ``boxes`` are polygons of one ring: ``bool[n]``."""
-    return _simple(blobs)[0]
+    return np.ones(len(blobs), bool) if isinstance(blobs, Rings) else _simple(blobs)[0]
 
 
 def vertices_of(blob: bytes) -> bytes:
     """Return the vertices of a polygon of one ring, ``float64`` x and y of each."""
     return blob[_HEAD.itemsize :]
-
-
-def ring_shape(vertices: bytes) -> bytes:
-    """Return the polygon of the bytes of ``vertices_of``."""
-    return _HEADS.pack(1, _POLYGON, 1, len(vertices) // _VERTEX_BYTES) + vertices
 
 
 def shapes_of_rings(vertices: bytes, lengths: NDArray[np.int64], keep: NDArray[np.bool_]) -> Shapes:
@@ -182,7 +183,7 @@ def shapes_of_rings(vertices: bytes, lengths: NDArray[np.int64], keep: NDArray[n
         When the lengths are not those of the bytes.
     """
     points = np.frombuffer(vertices, "<c16")  # x and y together are moved in half the time
-    counts = lengths // _VERTEX_BYTES
+    counts = lengths // VERTEX_BYTES
     if counts.min(initial=1) < 1:
         raise ValueError("a ring without vertices")
     kept = points[np.repeat(keep, counts)].view("<f8").reshape(-1, 2)

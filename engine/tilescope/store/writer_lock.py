@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
@@ -15,6 +16,14 @@ from tilescope.runtime.closing import Closing
 from tilescope.store.catalogue import now
 
 _LIMIT_BYTES = 4096
+
+
+def login_name() -> str:
+    """Return who is logged in, nothing where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may have no user of that number
+        return ""
 
 
 class WriterLock(Closing):

@@ -12,6 +12,8 @@ import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tilescope.domain.annotation_rings import Rings
+from tilescope.domain.annotation_table import AnnotationTable
 from tilescope.errors import AnnotationError
 from tilescope.exchange.findings import Findings
 from tilescope.exchange.geojson_reader import read_geojson
@@ -395,6 +397,81 @@ FEATURES = st.fixed_dictionaries(
         "nucleusGeometry": st.just(SQUARE),
     },
 )
+
+
+def test_objects_that_have_nearly_all_in_common_come_as_columns(tmp_path):
+    ids = [str(uuid4()) for _ in range(60)]
+    names = ["tumour", "stroma", "immune"]
+    squares = [
+        [[x, 5 * i] for x in (0, 4)] + [[4, 5 * i + 2], [0, 5 * i + 2], [0, 5 * i]]
+        for i in range(60)
+    ]
+    features = [
+        {
+            "id": name.upper(),
+            **feature(
+                {"type": "Polygon", "coordinates": [square[:: -1 if i % 2 else 1]]},
+                objectType="detection",
+                classification={"name": names[i % 3], "color": [i % 3, 0, 0]},
+                measurements={"area": i / 8},
+            ),
+        }
+        for i, (name, square) in enumerate(zip(ids, squares, strict=True))
+    ]
+    path = tmp_path / "f.geojson"
+    path.write_text(json.dumps(collection(*features)))
+    findings = Findings()
+    (table,) = read_geojson(path, findings=findings)
+    assert isinstance(table, AnnotationTable)
+    assert isinstance(table.geometry, Rings)
+    assert [a.id for a in table] == ids
+    assert [a.class_name for a in table] == names * 20
+    assert [a.measurements for a in table] == [{"area": i / 8} for i in range(60)]
+    for one, square in zip(table, squares, strict=True):
+        assert shape_of(one).normalize() == shapely.Polygon(square).normalize()
+        assert shape_of(one).exterior.is_ccw
+    assert list(findings.classes) == names
+
+
+def test_other_measurements_of_a_feature_are_not_those_of_the_object(taken):
+    value = {
+        **feature(objectType="detection", measurements={"n": 1}),
+        "style": {"measurements": {"width": 2}},
+    }
+    found, told = taken(collection(*[value] * 9))
+    assert [a.measurements for a in found] == [{"n": 1}] * 9
+    assert told.left_out == ()
+
+
+def test_columns_are_settled_as_single_objects_are(taken):
+    value = {
+        "id": "5d0e1b1e-1111-4222-8333-123456789abc",
+        **feature(objectType="detection", measurements={"n": 1}),
+    }
+    wrong = {"id": "me"}, {"id": "PathDetectionObject"}, {}
+    bow, flat = ({"type": "Polygon", "coordinates": [c]} for c in (BOW, [[0, 0], [4, 0], [0, 0]]))
+    far = {"type": "Polygon", "coordinates": [[[0, 0], [9e9, 0], [9e9, 9], [0, 0]]]}
+    rows = [
+        value,
+        *({**value, "id": None, **other} for other in wrong),
+        *({**value, "geometry": shape, "id": str(uuid4())} for shape in (bow, flat, far)),
+        value,
+    ]
+    given = [{name: v for name, v in row.items() if v is not None} for row in rows]
+    found, told = taken(collection(*given))
+    assert [a.id for a in found].count(value["id"]) == 1
+    assert len({str(UUID(a.id)) for a in found}) == len(found) == 6
+    assert {finding.reason: finding.first for finding in told.changed} == {
+        "an id that is no UUID was replaced": "feature 2",
+        "an id that came before was replaced": "feature 8",
+        "an outline that crosses or touches itself was repaired": "feature 5",
+    }
+    assert {finding.reason: finding.first for finding in told.left_out} == {
+        "encloses nothing": "feature 6",
+        "has coordinates beyond 2,147,483,648 px": "feature 7",
+    }
+    assert all(a.measurements == {"n": 1} for a in found)
+    assert told.taken == 6
 
 
 @given(st.lists(FEATURES, min_size=1, max_size=4), st.integers(1, 9), st.booleans())

@@ -166,7 +166,7 @@ def test_what_is_cut_off_waits_for_the_rest():
 
 
 def test_an_object_longer_than_the_buffer_is_lifted_whole():
-    ring = [[i, i / 4] for i in range(150_000)]
+    ring = [[i + 1 / 3, i / 3] for i in range(140_000)]
     stream = JsonStream(
         Path("f"), io.BytesIO(json.dumps([{"geometry": {"coordinates": [ring]}}]).encode())
     )

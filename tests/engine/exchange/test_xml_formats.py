@@ -150,6 +150,26 @@ IMAGESCOPE = """<Annotations MicronsPerPixel="0.5">
 <Annotation Id="2" Name="Stroma" LineColor="255"><Regions/></Annotation></Annotations>"""
 
 
+@pytest.mark.parametrize(
+    ("um_x", "is_noted"), [(0.5, False), (0.504, False), (0.51, True), (0.25, True), (None, False)]
+)
+def test_imagescope_at_another_pixel_size_is_noted(tmp_path, um_x, is_noted):
+    path, findings = tmp_path / "a.xml", Findings()
+    path.write_text(IMAGESCOPE)
+    size = None if um_x is None else PixelSize(um_x, um_x)
+    assert sum(map(len, read_imagescope(path, pixel_size=size, findings=findings))) == 5
+    noted = [f for f in findings.report().changed if "was drawn at 0.5 µm/px" in f.reason]
+    assert [f.first for f in noted] == ["line 1"] * is_noted
+
+
+@pytest.mark.parametrize("said", ["", "0", "-1", "nan", "inf", "x"])
+def test_imagescope_without_a_pixel_size_is_taken(tmp_path, said):
+    path, findings = tmp_path / "a.xml", Findings()
+    path.write_text(IMAGESCOPE.replace("0.5", said, 1))
+    assert sum(map(len, read_imagescope(path, pixel_size=PixelSize(1, 1), findings=findings))) == 5
+    assert not any("drawn" in f.reason for f in findings.report().changed)
+
+
 def test_imagescope(taken):
     found, report = taken(read_imagescope, IMAGESCOPE)
     areas = [shape.area for shape in shapes(found)]
