@@ -13,9 +13,15 @@ from tilescope.io.cache import TileCache, shared_cache
 from tilescope_desktop.bridge.libraries import load_libraries
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
+from tilescope_desktop.model.channel_presets import ChannelPresets
+from tilescope_desktop.model.places import data_folder
+from tilescope_desktop.model.settings import Settings
 from tilescope_desktop.view.annotating import Annotating
 from tilescope_desktop.view.clicking import Clicking
+from tilescope_desktop.view.comparing import compare_commands
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.preferences import Preferences
+from tilescope_desktop.view.preset_bar import PresetBar
 from tilescope_desktop.view.run_bench import RunBench
 from tilescope_desktop.view.theme import Theme, apply_theme
 from tilescope_desktop.view.view_commands import file_commands, view_commands
@@ -49,6 +55,9 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     objects.opener.handle((".onnx",), models.add_model)
     Clicking(window, objects, raw)
     window.add_commands(view_commands(window))
+    window.add_commands(compare_commands(window))
+    Preferences(window, Settings(folder or data_folder()))
+    PresetBar(window, ChannelPresets(folder or data_folder()))
     load_libraries(window.work)
     return window
 

@@ -46,9 +46,24 @@ def open_slide(path: str) -> dict[str, Any]:
     return {"first_pixels_ms": (time.perf_counter() - began) * 1e3}
 
 
-def go(side: int) -> dict[str, Any]:
-    """Return what every frame of the path took on the window's thread, in milliseconds."""
-    path = steps(side)
+def load(points: str) -> dict[str, Any]:
+    """Show points (a file of ``float32[n, 2]``, y and x) as squares of a nucleus's size."""
+    import numpy as np
+
+    began = time.perf_counter()
+    _held["viewer"].add_points(
+        np.load(points), size=16, symbol="square", face_color="red", border_width=0
+    )
+    _draw()
+    return {"objects_ms": (time.perf_counter() - began) * 1e3}
+
+
+def go(side: int, every: int = 1) -> dict[str, Any]:
+    """Return what frames of the path took on the window's thread, in milliseconds.
+
+    Only every so manieth step is shown, so that a slow way comes to an end.
+    """
+    path = steps(side)[::every]
     _show(path[0])
     _until(_is_loaded)
     frames = []
@@ -114,4 +129,4 @@ def _spin(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (hello, open_slide, go, jump, memory, close)})
+    serve({f.__name__: f for f in (hello, open_slide, load, go, jump, memory, close)})

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from million import make_points, make_project
 from peer_process import PeerGone, PeerProcess
 from report import Report, Settings
 
@@ -29,6 +30,9 @@ from tilescope.testing.synthetic import write_repeated_slide
 _HERE = Path(__file__).resolve().parent
 _MOST_ROUNDS = 5
 _JUMPS = 12
+_EDITS = 5
+#: With a million points the peer shows only so many steps of the way: it takes seconds for each.
+_PEER_EVERY = 16
 _RATIOS = ("frame_p95_vs_napari", "first_pixels_vs_napari", "rss_vs_napari")
 
 
@@ -55,6 +59,49 @@ def run(settings: Settings, report: Report) -> None:
     if theirs:
         report.peer("napari", theirs[0]["version"])
         _compare(report, ours, theirs)
+    _million(settings, report, slide, side)
+
+
+def _million(settings: Settings, report: Report, slide: Path, side: int) -> None:
+    """Measure the same way with a million nuclei; the peer has them as points."""
+    count = settings.scaled(1_000_000, 5_000)
+    seed, folder = settings.seed, settings.folder
+    project = make_project(folder, slide, side, count, seed)
+    report.input("nuclei", objects=count, size_bytes=project.stat().st_size)
+    with PeerProcess(Path(sys.executable), _HERE / "viewer_worker.py") as ours:
+        for request, values in (("hello", {}), ("open_slide", {"path": str(slide)})):
+            ours.ask(request, **values)
+        found = ours.ask("load", project=str(project))
+        found.update(ours.ask("go", side=side))
+        found.update(ours.ask("memory"))
+        found.update(ours.ask("edit", count=_EDITS))
+        ours.ask("close")
+    for percent in (50, 95, 99):
+        report.figure(f"frame_ms_p{percent}_million", _percentile(found["frames_ms"], percent))
+    report.figure("peak_rss_mib_million", found["peak_rss_mib"])
+    report.figure("objects_ms_million", found["objects_ms"])
+    report.figure("edit_ms_million", statistics.median(found["edit_ms"]))
+    keys = ("million_frame_p95_vs_napari_points", "million_rss_vs_napari_points")
+    napari = settings.pythons.get("napari", Path(sys.executable))
+    with _screen() as has_screen:
+        if not has_screen:
+            report.missing("napari", "Xvfb is not installed", keys)
+            return
+        try:
+            with PeerProcess(napari, _HERE / "napari_worker.py") as peer:
+                peer.ask("hello")
+                peer.ask("open_slide", path=str(slide))
+                peer.ask("load", points=str(make_points(folder, side, count, seed)))
+                theirs = peer.ask("go", side=side, every=_PEER_EVERY)
+                theirs.update(peer.ask("memory"))
+                peer.ask("close")
+        except PeerGone as gone:
+            report.missing("napari", str(gone), keys)
+            return
+    mine = [_percentile(frames["frames_ms"], 95) for frames in (found, theirs)]
+    report.figure(keys[0], mine[1] / mine[0], ours=[mine[0]], peer=[mine[1]])
+    sizes = [side["peak_rss_mib"] for side in (found, theirs)]
+    report.figure(keys[1], sizes[1] / sizes[0], ours=[sizes[0]], peer=[sizes[1]])
 
 
 def _slide(folder: Path, side: int) -> Path:

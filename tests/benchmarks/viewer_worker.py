@@ -54,12 +54,58 @@ def open_slide(path: str) -> dict[str, Any]:
     }
 
 
+def load(project: str) -> dict[str, Any]:
+    """Open a project; return the milliseconds until all its objects are seen."""
+    from tilescope_desktop.app import annotating
+
+    window = _held["window"]
+    objects = _held["objects"] = annotating(window)
+    began = time.perf_counter()
+    objects.annotations.open_project(Path(project))
+    slide = objects.bench.slides[window.tab]
+    _until(lambda: bool(objects.annotations.counts.get(slide)))
+    _until(_shows_objects)
+    return {"objects_ms": (time.perf_counter() - began) * 1e3}
+
+
+def edit(count: int) -> dict[str, Any]:
+    """Return the milliseconds from deleting one object, and from undoing it, to their picture."""
+    annotations = _held["objects"].annotations
+    found = []
+    for _ in range(count):
+        _select_one()
+        for act in (annotations.delete_selected, annotations.undo):
+            before, began = annotations.revision, time.perf_counter()
+            act()
+            _until(lambda b=before: annotations.revision > b and _shows_objects())
+            found.append((time.perf_counter() - began) * 1e3)
+    return {"edit_ms": found}
+
+
+def _select_one() -> None:
+    objects, tab = _held["objects"], _held["window"].tab
+    slide, rect = objects.bench.slides[tab], tab.view.viewport.bounds_l0
+    ids: list[str] = []
+
+    def take(view: Any) -> None:
+        ids.append(view.id_of(0))
+
+    objects.annotations.desk.ask(lambda p: p.in_view(slide.number, rect, 1), take, _fail)
+    _until(lambda: bool(ids))
+    objects.annotations.select(slide, ids)
+    _until(lambda: bool(objects.annotations.selected_ids))
+
+
+def _fail(error: BaseException) -> None:
+    raise error
+
+
 def go(side: int) -> dict[str, Any]:
     """Return what every frame of the path took on the window's thread, in milliseconds."""
     view = _held["window"].tab.view
     path = steps(side)
     _show(path[0])
-    _until(lambda: view.is_sharp)
+    _until(lambda: view.is_sharp and _shows_objects())
     frames = []
     for step in path:
         began = time.perf_counter()
@@ -110,6 +156,12 @@ def _show(step: Step) -> None:
         view.move_to(place)
 
 
+def _shows_objects() -> bool:
+    """Tell whether the picture of the objects is the newest one; there may be none."""
+    objects = _held.get("objects")
+    return objects is None or objects.bench.overlays[_held["window"].tab].is_current
+
+
 def _shows_something() -> bool:
     image = _held["window"].tab.view.picture()
     if image.isNull():
@@ -142,4 +194,4 @@ def _spin(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    serve({f.__name__: f for f in (hello, open_slide, go, jump, memory, close)})
+    serve({f.__name__: f for f in (hello, open_slide, load, go, edit, jump, memory, close)})

@@ -19,6 +19,7 @@ from tilescope_desktop.app import annotating, make_window
 from tilescope_desktop.view.annotating import Annotating
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.object_overlay import ObjectOverlay
+from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.slide_view import SlideView
 
 NONE = Qt.KeyboardModifier.NoModifier
@@ -89,6 +90,11 @@ class Hand:
 
     def click(self, x: int, y: int, keys: Qt.KeyboardModifier = NONE) -> None:
         self.qtbot.mouseClick(self.view, LEFT, keys, QPoint(x, y))
+
+    def click_on(self, tab: SlideTab) -> None:
+        """Press in a view without moving or drawing anything."""
+        self.act("tool.move")
+        self.qtbot.mouseClick(tab.view, LEFT, NONE, tab.view.rect().center())
 
     def key(self, key: Qt.Key, keys: Qt.KeyboardModifier = NONE) -> None:
         self.qtbot.keyClick(self.view, key, keys)

@@ -1,4 +1,4 @@
-"""Pictures of the window in ten states and both themes: ``python tests/gui/pictures.py OUT``.
+"""Pictures of the window in many states and both themes: ``python tests/gui/pictures.py OUT``.
 
 Real windows without a screen, over the sample slides; look at what comes out.
 """
@@ -25,6 +25,8 @@ from PySide6.QtWidgets import QApplication, QDialog, QLineEdit
 from tilescope.domain.geometry import Point
 from tilescope_desktop.app import annotating, make_window, run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
+from tilescope_desktop.view.comparing import compare_with_itself
+from tilescope_desktop.view.keys_dialog import KeyButton, KeysDialog
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.theme import Theme, apply_theme
@@ -173,9 +175,50 @@ def found(scene: Scene) -> None:
     scene.settle()
 
 
+def side_by_side(scene: Scene) -> None:
+    """One slide beside itself, linked, with objects on both."""
+    tab = scene.open(HES)
+    compare_with_itself(scene.window, tab)
+    scene.until(lambda: scene.window.tabs.pair is not None)
+    scene.settle()
+    scene.go(1150, 1250, 1.0)
+    scene.do("tool.ellipse")
+    scene.drag((60, 150), (250, 330))
+    scene.do("tool.move")
+    QTest.mouseMove(tab.view, QPoint(300, 400))
+    scene.settle()
+
+
+def two_slides(scene: Scene) -> None:
+    """Two slides, each in its own way."""
+    scene.open(CELLS)
+    tab = scene.open(HES)
+    scene.window.tabs.put_beside(tab, scene.window.all_tabs[0])
+    scene.settle()
+    scene.do("compare.linked")
+    scene.go(1150, 1250, 0.8)
+
+
+def keys(scene: Scene) -> None:
+    """All keys, and one that is taken."""
+    scene.open(HES)
+    scene.do("edit.keys")
+    dialog = scene.window.findChild(QDialog)
+    assert isinstance(dialog, KeysDialog)
+    line = dialog.findChild(QLineEdit)
+    assert isinstance(line, QLineEdit)
+    QTest.keyClicks(line, "tools")
+    scene.settle()
+    change = dialog.findChild(KeyButton)
+    assert isinstance(change, KeyButton)
+    change.click()
+    QTest.keyClick(change, Qt.Key.Key_K)
+
+
 STATES = (
     empty, whole_slide, close_up, turned, fluorescence,
     commands, pictures, drawn, running, found,
+    side_by_side, two_slides, keys,
 )  # fmt: skip
 
 
@@ -203,13 +246,14 @@ def main() -> int:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for the pictures")
-    parser.add_argument("--only", choices=[state.__name__ for state in STATES])
+    names = [state.__name__ for state in STATES]
+    parser.add_argument("--only", choices=names, nargs="+", default=names)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     app = QApplication(sys.argv[:1])
     for theme in (Theme.LIGHT, Theme.DARK):
         for number, state in enumerate(STATES, 1):
-            if options.only not in {None, state.__name__}:
+            if state.__name__ not in options.only:
                 continue
             with tempfile.TemporaryDirectory() as folder, scene_in(app, theme, Path(folder)) as s:
                 state(s)

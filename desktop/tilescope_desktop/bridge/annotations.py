@@ -21,6 +21,7 @@ from tilescope.store.project import Edit, Project, SlideRecord
 from tilescope_desktop.bridge.project_desk import OpenProject, ProjectDesk
 from tilescope_desktop.bridge.work import Job, Report, Work
 from tilescope_desktop.model import project_tasks as tasks
+from tilescope_desktop.model.authors import edited
 from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.places import Remembered, data_folder, new_project_path
@@ -94,6 +95,7 @@ class Annotations(QObject):
         if slide in self._slides:
             self._slides.remove(slide)
         self.counts.pop(slide, None)
+        self.fresh = [one for one in self.fresh if one.slide is not slide]
         if self.selected_slide is slide:
             self.select_nothing()
 
@@ -205,9 +207,15 @@ class Annotations(QObject):
             self._make_project(slide)
         fresh = [Fresh(slide, annotation) for annotation in annotations]
         ids = tuple(annotation.id for annotation in annotations)
-        self._edit(
-            lambda project: tasks.insert(project, slide, annotations, label), slide, ids, fresh
-        )
+        slides = tuple(self._slides)
+
+        def run(project: Project) -> None:
+            is_new = slide.number is None
+            tasks.insert(project, slide, annotations, label)
+            if is_new:  # the same slide may be open twice
+                tasks.find_slides(project, slides)
+
+        self._edit(run, slide, ids, fresh)
 
     def delete_selected(self) -> None:
         """Delete what is selected; locked objects refuse."""
@@ -235,6 +243,12 @@ class Annotations(QObject):
         ids, label = self.selected_ids, "lock" if is_locked else "unlock"
         self._change(lambda project: project.set_locked(ids, is_locked, label=label), ids)
 
+    def put_into(self, slide: OpenSlide, ids: Sequence[str], parent: str | None) -> None:
+        """Let objects lie in another, or in none."""
+        if self.project is not None and self._may_edit():
+            chosen = tuple(ids)
+            self._edit(lambda project: tasks.put_into(project, chosen, parent), slide, chosen)
+
     def put_classes(self, classes: Sequence[ObjectClass]) -> None:
         """Add classes, or change their colours and keys."""
         if not self._may_edit():
@@ -250,6 +264,13 @@ class Annotations(QObject):
     def undo(self) -> None:
         """Take the newest edit back."""
         self._turn(Project.undo, "Undone")
+
+    def undo_click(self) -> bool:
+        """Take the newest edit back if a click made it, and tell whether one did."""
+        is_click = self.undo_label in tasks.CLICKS
+        if is_click:
+            self._turn(tasks.undo_click, "Undone")
+        return is_click
 
     def redo(self) -> None:
         """Do again what was undone last."""
@@ -305,10 +326,9 @@ class Annotations(QObject):
         fresh, ids = [], self.selected_ids
         known = next((one for one in self.selected if one.id == wish.object_id), None)
         if wish.geometry is not None and known is not None:
-            self.selected = tuple(
-                replace(one, geometry=wish.geometry) if one is known else one
-                for one in self.selected
-            )
+            author = wish.author or (known.author and edited(known.author))
+            changed = replace(known, geometry=wish.geometry, author=author)
+            self.selected = tuple(changed if one is known else one for one in self.selected)
             shown, _ = tasks.drawn(Draw(wish.geometry), slide, known.class_name)
             fresh = [Fresh(slide, replace(shown, id=known.id))]
         size = slide.pixel_size
@@ -434,6 +454,8 @@ class Annotations(QObject):
         self.desk.ask(run, lambda _result: None, lambda _error: None)
 
     def _take_state(self, state: State) -> None:
+        if self.project is None:  # it was put away before this was answered
+            return
         self.classes = state.classes
         self.style = replace(self.style, colors=_colors(state.classes))
         self.counts = state.counts

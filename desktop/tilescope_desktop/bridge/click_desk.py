@@ -37,15 +37,15 @@ class ClickPlace:
     Attributes
     ----------
     committed
-        Returns the outlines near a prompt, level-0 pixels, that a new object stays clear of; runs
-        in the desk's thread.
+        Returns the outlines near a prompt, level-0 pixels, that an answer stays clear of; that of
+        an object by id is left out. Runs in the desk's thread.
     """
 
     source: SlideSource
     cache: TileCache
     plane: int
     threads: int
-    committed: Callable[[Prompt], Sequence[Ring]] = lambda _prompt: ()
+    committed: Callable[[Prompt, str | None], Sequence[Ring]] = lambda _prompt, _left_out: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ class _Task:
     prompt: Prompt | None
     then: Then
     beside: bool = False
+    instead_of: str | None = None
 
 
 class ClickDesk(QObject):
@@ -95,9 +96,13 @@ class ClickDesk(QObject):
         with self._changed:
             return not self._clicks and self._preview is None and not self._is_busy
 
-    def segment(self, prompt: Prompt, then: Then, *, beside: bool) -> None:
-        """Answer a click, after those before it."""
-        self._ask(prompt, then, beside=beside)
+    def segment(self, prompt: Prompt, then: Then, *, instead_of: str | None = None) -> None:
+        """Answer a click, after those before it; an answer comes whatever happens."""
+        place = self._front()
+        if place is None:
+            then(Answer(None, prompt, "open a slide first"))
+        else:
+            self._ask(_Task(place, prompt, then, beside=True, instead_of=instead_of))
 
     def preview(self, prompt: Prompt, then: Then) -> None:
         """Show what a click here would give, unless the mouse has moved on or clicks wait."""
@@ -110,7 +115,9 @@ class ClickDesk(QObject):
 
     def warm(self) -> None:
         """Open the model for the slide in front."""
-        self._ask(None, lambda _answer: None, beside=False)
+        place = self._front()
+        if place is not None:
+            self._ask(_Task(place, None, lambda _answer: None))
 
     def close(self) -> None:
         """End the thread; calling it twice is fine."""
@@ -127,6 +134,9 @@ class ClickDesk(QObject):
     def release(self, source: SlideSource) -> None:
         """Let go of a slide that is about to be closed, once the click at work is answered."""
         with self._changed:
+            for task in self._clicks:
+                if task.place.source is source:
+                    self._mailbox.post(_no_answer(task))
             self._clicks = deque(t for t in self._clicks if t.place.source is not source)
             if self._preview is not None and self._preview.place.source is source:
                 self._preview = None
@@ -136,13 +146,10 @@ class ClickDesk(QObject):
 
     # -- on the window's thread
 
-    def _ask(self, prompt: Prompt | None, then: Then, *, beside: bool) -> None:
-        place = self._front()
-        if place is None:
-            return
+    def _ask(self, task: _Task) -> None:
         with self._changed:
             self._preview = None
-            self._clicks.append(_Task(place, prompt, then, beside))
+            self._clicks.append(task)
             self._start()
 
     def _start(self) -> None:
@@ -157,7 +164,8 @@ class ClickDesk(QObject):
                 self.failed.emit(letter)
             elif isinstance(letter, tuple):
                 then, answer = letter
-                then(answer)
+                if answer is not None:
+                    then(answer)
 
     # -- in the thread
 
@@ -166,9 +174,10 @@ class ClickDesk(QObject):
             try:
                 self._do(task)
             except Cancelled:
-                pass
+                self._mailbox.post(_no_answer(task))
             except TilescopeError as error:
                 self._mailbox.post(error)
+                self._mailbox.post(_no_answer(task))
             finally:
                 with self._changed:
                     self._is_busy = False
@@ -191,8 +200,8 @@ class ClickDesk(QObject):
         session = self._session_for(task.place)
         if task.prompt is None:
             return
-        committed = task.place.committed(task.prompt) if task.beside else ()
-        (result,) = session.segment([task.prompt], committed=committed)
+        near = task.place.committed(task.prompt, task.instead_of) if task.beside else ()
+        (result,) = session.segment([task.prompt], committed=near)
         self._mailbox.post((task.then, self._answer(session, task.place, result)))
 
     def _session_for(self, place: ClickPlace) -> ClickSession:
@@ -213,7 +222,7 @@ class ClickDesk(QObject):
 
     def _answer(self, session: ClickSession, place: ClickPlace, result: ClickResult) -> Answer:
         if result.ring is None:
-            return Answer(None, result.prompt, result.reason)
+            return Answer(None, result.prompt, result.reason, place.source)
         pixel_size: PixelSize | None = place.source.info.pixel_size
         report = ClickReport(
             (result,),
@@ -224,4 +233,11 @@ class ClickDesk(QObject):
             pixel_size,
         )
         author = Author("model", session.model.id, report.record(result))
-        return Answer(Draw(shapely.Polygon(result.ring), author), result.prompt)
+        z_count = place.source.info.z
+        plane = (place.plane % z_count, place.plane // z_count)
+        wish = Draw(shapely.Polygon(result.ring), author, plane=plane)
+        return Answer(wish, result.prompt, slide=place.source)
+
+
+def _no_answer(task: _Task) -> tuple[Then, Answer | None]:
+    return task.then, None if task.prompt is None else Answer(None, task.prompt)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QByteArray, QDataStream, QPointF, Qt
+from PySide6.QtCore import QByteArray, QDataStream, QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPainterPath, QPen
 
 from tilescope.store.project import View
-from tilescope_desktop.model.object_pictures import Picture, Transform, placed
+from tilescope_desktop.model.object_pictures import Picture, Transform, placed, thinned
 from tilescope_desktop.model.object_style import ANNOTATION, ObjectStyle
 from tilescope_desktop.model.view_parts import selected
 
 #: Corners that are painted in one go: another thread waits as long as that takes.
-_AT_ONCE = 8000
+_AT_ONCE = 2000
 _ELEMENT = np.dtype([("type", ">i4"), ("x", ">f8"), ("y", ">f8")])
 _LINE_TO = 1
 _AREA, _POINT = 2, 0
@@ -29,10 +29,8 @@ _PASSES = 4
 _POINT_PX = 5.0
 #: What people drew is seen on white and on black.
 _HALO = QColor(0, 0, 0, 45)
-#: Corners nearer to each other than this look the same, in pixels.
-_FINE_PX = 0.6
-#: Paths far outside of what can be seen are slow to paint.
-_FAR_PX = 1e6
+#: No line is as wide as twice this.
+_WIDE_PX = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,7 @@ def paint_objects(
 
 def outline_path(view: View, transform: Transform) -> QPainterPath:
     """Return all lines and outlines as one path, holes by the even-odd rule."""
-    points = np.clip(placed(view.points, transform), -_FAR_PX, _FAR_PX)
-    points, offsets = _thinned(points, view.ring_offsets)
+    points, offsets = thinned(placed(view.points, transform), view.ring_offsets)
     return _path(points, offsets, is_winding=False)
 
 
@@ -136,17 +133,15 @@ def _paint_paths(
 ) -> None:
     if not len(view):
         return
-    points, offsets = _thinned(
-        np.clip(placed(view.points, transform), -_FAR_PX, _FAR_PX), view.ring_offsets
-    )
+    points, offsets = thinned(placed(view.points, transform), view.ring_offsets)
     inside = QColor(look.color)
     inside.setAlphaF(_FILL_ALPHA)
     painter.setOpacity(look.opacity)
-    for first, last in _pieces(offsets, view.object_offsets):
-        part = points[offsets[first] : offsets[last]]
-        path = _path(part, offsets[first : last + 1] - offsets[first], is_winding=is_winding)
-        if look.is_filled:
-            painter.fillPath(path, inside)
+    if look.is_filled:
+        for part, ends in _parts(points, offsets, view.object_offsets):
+            painter.fillPath(_path(part, ends, is_winding=is_winding), inside)
+    for part, ends in _runs(points, offsets, _seen(painter)):
+        path = _path(part, ends, is_winding=is_winding)
         if look.has_halo:
             stroke(painter, path, _HALO, look.width_px + 1.8)
         stroke(painter, path, look.color, look.width_px)
@@ -165,33 +160,44 @@ def _paint_points(painter: QPainter, view: View, transform: Transform, look: _Lo
     painter.setOpacity(1.0)
 
 
-def _thinned(
-    points: NDArray[np.float64], offsets: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return rings without corners that fall on the pixel of the one before."""
-    if not len(points):
-        return points, offsets
-    cells = np.round(points / _FINE_PX)
-    keep = np.ones(len(points), bool)
-    keep[1:] = (cells[1:] != cells[:-1]).any(axis=1)
-    keep[offsets[:-1]] = True
-    keep[offsets[1:] - 1] = True
-    counts = np.add.reduceat(keep, offsets[:-1], dtype=np.int64)
-    return points[keep], np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+def _seen(painter: QPainter) -> QRectF:
+    """Return around which place of the painter lines are seen, wide ones too."""
+    return painter.clipBoundingRect() if painter.hasClipping() else QRectF(painter.window())
 
 
-def _pieces(
-    offsets: NDArray[np.int64], object_offsets: NDArray[np.int64]
-) -> Sequence[tuple[int, int]]:
-    """Return ranges of rings of whole objects with a bounded number of corners each."""
+def _runs(
+    points: NDArray[np.float64], offsets: NDArray[np.int64], seen: QRectF
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Yield the parts of lines that lie near a place, with a bounded number of corners each."""
+    box = seen.adjusted(-_WIDE_PX, -_WIDE_PX, _WIDE_PX, _WIDE_PX)
+    near = np.ones(max(0, len(points) - 1), bool)
+    for at, low, high in ((0, box.left(), box.right()), (1, box.top(), box.bottom())):
+        a, b = points[:-1, at], points[1:, at]
+        near &= (np.maximum(a, b) >= low) & (np.minimum(a, b) <= high)
+    near[offsets[1:-1] - 1] = False  # from one ring to the next
+    for first in range(0, len(near), _AT_ONCE):
+        # The corner that a piece ends with is the first one of the next.
+        part = near[first : first + _AT_ONCE]
+        begins, ends = np.append(part, False), np.append(False, part)
+        keep = begins | ends
+        if keep.any():
+            starts = np.flatnonzero((begins & ~ends)[keep])
+            run = points[first : first + len(keep)][keep]
+            yield run, np.append(starts, len(run))
+
+
+def _parts(
+    points: NDArray[np.float64], offsets: NDArray[np.int64], object_offsets: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Yield the rings of whole objects, with a bounded number of corners if one has not more."""
     ends = offsets[object_offsets]
-    pieces, first = [], 0
+    first = 0
     while first < len(object_offsets) - 1:
         last = int(np.searchsorted(ends, ends[first] + _AT_ONCE, "right")) - 1
         last = max(last, first + 1)
-        pieces.append((int(object_offsets[first]), int(object_offsets[last])))
+        low, high = int(object_offsets[first]), int(object_offsets[last])
+        yield points[offsets[low] : offsets[high]], offsets[low : high + 1] - offsets[low]
         first = last
-    return pieces
 
 
 def _path(

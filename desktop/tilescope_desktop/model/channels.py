@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _BINS = 128
+#: Share of the pixels that may be darker than black and brighter than white.
+_CUT_PERCENT = (0.5, 99.8)
+#: Width of the narrowest histogram, as a share of its values.
+_LEAST_SPAN = 1e-4
+_SMALLEST = 1e-30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,12 +25,16 @@ class Histogram:
     low, high
         Ends of the range that is counted, ``low < high``.
     counts
-        ``int64[bins]`` of equal width.
+        ``int64[bins]``, of equal width.
+    dark, bright
+        Window in which nearly everything is seen, ``dark < bright``.
     """
 
     low: float
     high: float
     counts: NDArray[np.int64]
+    dark: float
+    bright: float
 
 
 def histograms(sample: NDArray[Any]) -> tuple[Histogram, ...]:
@@ -39,12 +48,43 @@ def histograms(sample: NDArray[Any]) -> tuple[Histogram, ...]:
     return tuple(_histogram(sample[..., band]) for band in range(sample.shape[2]))
 
 
+def wide_enough(low: float, high: float) -> float:
+    """Return the end of a range that can be cut into bins: values may be all but alike."""
+    size = max(abs(low), abs(high))
+    least = size * _LEAST_SPAN if size > _SMALLEST else 1.0
+    return high if high - low > least else low + least
+
+
+def window_of(values: NDArray[Any], narrowest: float) -> tuple[float, float] | None:
+    """Return black and white value between which nearly all values lie.
+
+    Parameters
+    ----------
+    values
+        Of one band, any shape.
+    narrowest
+        Width of the window when all of them are alike.
+
+    Returns
+    -------
+    tuple or None
+        None when no value is finite.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return None
+    dark, bright = (float(v) for v in np.percentile(finite, _CUT_PERCENT))
+    return (dark, bright) if bright > dark else (dark, dark + narrowest)
+
+
 def _histogram(values: NDArray[Any]) -> Histogram:
     finite = values[np.isfinite(values)].ravel()
     if not finite.size:
-        return Histogram(0.0, 1.0, np.zeros(_BINS, np.int64))
+        return Histogram(0.0, 1.0, np.zeros(_BINS, np.int64), 0.0, 1.0)
     low, high = float(finite.min()), float(finite.max())
-    if high <= low:
-        high = low + 1.0
-    counts, _ = np.histogram(finite, bins=_BINS, range=(low, high))
-    return Histogram(low, high, counts)
+    high = wide_enough(low, high)
+    # Whole numbers that share no bins show no gaps.
+    bins = min(_BINS, int(high - low) + 1) if finite.dtype.kind in "ui" else _BINS
+    counts, _ = np.histogram(finite, bins=bins, range=(low, high))
+    dark, bright = window_of(finite, (high - low) / _BINS) or (low, high)
+    return Histogram(low, high, counts, dark, bright)

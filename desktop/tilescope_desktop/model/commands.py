@@ -17,11 +17,11 @@ class Command:
     title
         What it is called in menus.
     menu
-        The menu it stands in; empty keeps it to the palette.
+        The menu it stands in, ``View/Colours`` for one in another; empty keeps it to the palette.
     run
         Does it; on the window's thread, at once.
     shortcut
-        Keys, as in ``Ctrl+O``; empty for none.
+        Keys, as in ``Ctrl+O``, where a keymap says nothing else; empty for none.
     is_enabled
         Tells whether it can be done now.
     is_checked

@@ -70,11 +70,16 @@ class ObjectRows:
     def filtered(self, words: str) -> NDArray[np.intp]:
         """Return the rows whose class or kind has every word, ``int[m]``, in their order."""
         keep = np.ones(len(self), bool)
-        for word in words.casefold().split():
-            hit = np.char.find(np.char.lower(self.class_names), word) >= 0
-            hit |= np.char.find(np.char.lower(self.kinds), word) >= 0
-            if word in "locked":
-                hit |= self.locked
+        wanted = words.casefold().split()
+        if not wanted:
+            return np.flatnonzero(keep)
+        # There are few different ones; looking at every row would hold the window up.
+        columns = [np.unique(c, return_inverse=True) for c in (self.class_names, self.kinds)]
+        for word in wanted:
+            hit = self.locked if word in "locked" else np.zeros(len(self), bool)
+            for names, places in columns:
+                has_it = np.array([word in name.casefold() for name in names.tolist()], bool)
+                hit = hit | has_it[places]
             keep &= hit
         return np.flatnonzero(keep)
 

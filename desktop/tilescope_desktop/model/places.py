@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+
+from tilescope_desktop.model.settings import KeptFile
 
 DATA_VARIABLE = "TILESCOPE_DATA"
 PROJECT_SUFFIX = ".tilescope"
@@ -45,40 +44,26 @@ class Remembered:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "recent.json"
+        self._file = KeptFile(folder / "recent.json")
 
     @property
     def recent(self) -> list[Path]:
         """Files that were opened, newest first."""
-        names = self._read().get("recent")
+        names = self._file.read().get("recent")
         return [Path(n) for n in names if isinstance(n, str)] if isinstance(names, list) else []
 
     @property
     def project(self) -> Path | None:
         """The project that was open last, None when it was closed or is gone."""
-        name = self._read().get("project")
+        name = self._file.read().get("project")
         path = Path(name) if isinstance(name, str) and name else None
         return path if path is not None and path.exists() else None
 
     def note_file(self, path: Path) -> None:
         """Remember a file as the newest one."""
         names = [str(path.absolute()), *(str(known) for known in self.recent)]
-        self._write("recent", list(dict.fromkeys(names))[:_MOST_RECENT])
+        self._file.write("recent", list(dict.fromkeys(names))[:_MOST_RECENT])
 
     def note_project(self, path: Path | None) -> None:
         """Remember which project is open."""
-        self._write("project", "" if path is None else str(path.absolute()))
-
-    def _read(self) -> dict[str, object]:
-        with suppress(OSError, ValueError):
-            found = json.loads(self._file.read_text("utf-8"))
-            if isinstance(found, dict):
-                return found
-        return {}
-
-    def _write(self, key: str, value: Sequence[str] | str) -> None:
-        partial = self._file.with_name(f".{self._file.name}.partial")
-        with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({**self._read(), key: value}), "utf-8")
-            partial.replace(self._file)
+        self._file.write("project", "" if path is None else str(path.absolute()))

@@ -19,8 +19,9 @@ from tilescope.errors import TilescopeError, UsageError
 from tilescope.jobs.project_slides import add_slide, identity_of_slide
 from tilescope.ops import measures
 from tilescope.ops.validity import clean
-from tilescope.store.history import Standing
+from tilescope.store.history import Edit, Standing
 from tilescope.store.project import Project, View
+from tilescope_desktop.model.authors import edited, stored_prompt
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.picking import inside_box, object_at
 from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected
@@ -33,6 +34,9 @@ _CANDIDATES = 2000
 _NOT_STORED = ("Centroid X", "Centroid Y")
 _EDITS = 50
 _NOUNS = ("point", "line", "area")
+_CLICK, _REFINE = "click", "refine by a click"
+#: What edits are called that a click made; Escape takes back these and no others.
+CLICKS = (_CLICK, _REFINE)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +59,12 @@ class OpenSlide:
     pixel_size: PixelSize | None = None
     plane: tuple[int, int] = (0, 0)
     _identity: str | None = field(default=None, init=False)
+
+    def is_same(self, other: OpenSlide | None) -> bool:
+        """Tell whether both are one slide of the project, which may be open twice."""
+        if other is None or self is other:
+            return self is other
+        return self.number is not None and self.number == other.number
 
     def identity(self) -> str | None:
         """Return what it is known by in a project; None where it cannot be in one."""
@@ -104,7 +114,7 @@ def state_of(
         found = project.get(name)
         if found is not None:
             shape = shapely.from_wkb(found.geometry)
-            marked.append(Selected(name, shape, found.class_name, found.locked))
+            marked.append(Selected(name, shape, found.class_name, found.locked, found.author))
     there = [*(one.id for one in marked), *there]
     return State(
         tuple(project.classes()),
@@ -150,6 +160,7 @@ def drawn(
         When the outline cannot be an object.
     """
     shape = _cleaned(wish.geometry)
+    z, t = wish.plane or slide.plane
     annotation = Annotation(
         str(uuid4()),
         _wkb(shape),
@@ -157,10 +168,19 @@ def drawn(
         class_name,
         measurements=measured(shape, slide.pixel_size),
         author=wish.author or Author("user", user),
-        z=slide.plane[0],
-        t=slide.plane[1],
+        z=z,
+        t=t,
     )
+    if stored_prompt(annotation.author) is not None:
+        return annotation, _CLICK
     return annotation, f"draw {_NOUNS[shapely.get_dimensions(shape)]}"
+
+
+def undo_click(project: Project) -> Edit | None:
+    """Take the newest edit back if a click made it; None when it did not."""
+    newest = next((e for e in project.history(_EDITS) if e.standing is Standing.DONE), None)
+    is_click = newest is not None and newest.label in CLICKS
+    return project.undo() if is_click else None
 
 
 def reshape(project: Project, wish: Reshape, pixel_size: PixelSize | None) -> None:
@@ -177,17 +197,55 @@ def reshape(project: Project, wish: Reshape, pixel_size: PixelSize | None) -> No
     old = project.get(wish.object_id)
     if old is None:
         raise UsageError("the object is no longer there")
-    project.edit([reshaped(old, wish.geometry, pixel_size)], label="change outline")
+    new = reshaped(old, wish.geometry, pixel_size, wish.author)
+    label = "change outline" if stored_prompt(wish.author) is None else _REFINE
+    project.edit([new], label=label)
 
 
 def reshaped(
-    old: Annotation, geometry: shapely.Geometry, pixel_size: PixelSize | None
+    old: Annotation,
+    geometry: shapely.Geometry,
+    pixel_size: PixelSize | None,
+    author: Author | None = None,
 ) -> Annotation:
-    """Return an object with another outline, measured again."""
+    """Return an object with another outline, measured again.
+
+    Parameters
+    ----------
+    author
+        Who made the outline; None is the user, by hand.
+    """
     shape = _cleaned(geometry)
     stale = measured(shapely.from_wkb(old.geometry), pixel_size)
     kept = {name: value for name, value in old.measurements.items() if name not in stale}
-    return replace(old, geometry=_wkb(shape), measurements={**kept, **measured(shape, pixel_size)})
+    return replace(
+        old,
+        geometry=_wkb(shape),
+        measurements={**kept, **measured(shape, pixel_size)},
+        author=author or edited(old.author),
+    )
+
+
+def put_into(project: Project, ids: Sequence[str], parent: str | None) -> None:
+    """Let objects lie in another, or in none, as one edit.
+
+    Raises
+    ------
+    UsageError
+        When one is gone or locked, or would lie in itself.
+    """
+    found = [project.get(name) for name in ids]
+    above, name = set[str](), parent
+    while name is not None and name not in above:
+        above.add(name)
+        holder = project.get(name)
+        name = None if holder is None else holder.parent_id
+    if above & set(ids):
+        raise UsageError("an object cannot lie in itself, nor in one that lies in it")
+    moved = [replace(one, parent_id=parent) for one in found if one and one.parent_id != parent]
+    if moved:
+        label = "take out of its object" if parent is None else "put into an object"
+        project.edit(moved, label=label)
 
 
 def measured(shape: shapely.Geometry, pixel_size: PixelSize | None) -> dict[str, float]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.slide import SlideInfo
 from tilescope.ops.compose import ChannelStyle
+from tilescope_desktop.model.channels import window_of
 
 _RGB = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 #: Blue, green, red, then colours that stay apart for most colour-blind eyes.
@@ -22,8 +23,6 @@ _CHANNELS = (
     (0, 220, 220),
     (255, 255, 255),
 )
-#: Share of the pixels that may be darker than black and brighter than white.
-_CUT_PERCENT = (0.5, 99.8)
 
 
 def full_range(dtype: str) -> tuple[float, float]:
@@ -48,14 +47,6 @@ def default_styles(info: SlideInfo, sample: NDArray[Any] | None = None) -> tuple
         colors = _CHANNELS[-1:]
     styles = []
     for index in range(len(info.bands)):
-        window = (low, high) if sample is None else _window(sample[..., index], low, high)
-        styles.append(ChannelStyle(*window, color=colors[index % len(colors)]))
+        window = None if sample is None else window_of(sample[..., index], (high - low) / 255)
+        styles.append(ChannelStyle(*(window or (low, high)), color=colors[index % len(colors)]))
     return tuple(styles)
-
-
-def _window(values: NDArray[Any], low: float, high: float) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return low, high
-    dark, bright = (float(v) for v in np.percentile(finite, _CUT_PERCENT))
-    return (dark, bright) if bright > dark else (dark, dark + (high - low) / 255)

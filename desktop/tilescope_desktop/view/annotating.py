@@ -18,6 +18,7 @@ from tilescope_desktop.view.annotation_commands import (
 )
 from tilescope_desktop.view.class_panel import ClassPanel
 from tilescope_desktop.view.file_opener import FileOpener
+from tilescope_desktop.view.hierarchy_panel import HierarchyPanel
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.notice_bar import NoticeBar
 from tilescope_desktop.view.object_panel import ObjectPanel
@@ -67,6 +68,12 @@ class Annotating(QObject):
         classes.raise_()
         dock = window.add_panel("Objects", self.objects, Qt.DockWidgetArea.BottomDockWidgetArea)
         dock.hide()
+        self.hierarchy = HierarchyPanel(
+            self.bench, self.annotations, lambda: window.tab, window.work
+        )
+        tree = window.add_panel("Hierarchy", self.hierarchy)
+        window.tabifyDockWidget(classes, tree)
+        classes.raise_()
         self.bar = ToolBar(window, self.bench)
 
     def add_tool(self, tool: Tool, shortcut: str = "") -> None:
@@ -100,6 +107,7 @@ class Annotating(QObject):
     def _show_tab(self, tab: SlideTab | None) -> None:
         self.classes.refresh()
         self.objects.reload()
+        self.hierarchy.reload()
         if tab is not None:
             tab.view.viewport_changed.connect(self._follow_view, Qt.ConnectionType.UniqueConnection)
 

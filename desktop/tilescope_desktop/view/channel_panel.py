@@ -57,9 +57,35 @@ class ChannelPanel(QWidget):
         self._gamma.valueChanged.connect(self._take_numbers)
         self._color = QPushButton("Colour…")
         self._color.clicked.connect(self._pick_color)
+        self._auto = QPushButton("Auto")
+        self._auto.setToolTip("Set black and white of all channels shown to what is there")
+        self._auto.clicked.connect(self.show_contrast)
         self._reset = QPushButton("Reset")
         self._reset.clicked.connect(self._reset_all)
         self._lay_out()
+
+    @property
+    def styles(self) -> tuple[ChannelStyle, ...]:
+        """How the bands are shown."""
+        return tuple(self._styles)
+
+    def put_above(self, widget: QWidget) -> None:
+        """Put something above the channels."""
+        self._layout.insertWidget(0, widget)
+
+    def restyle(self, styles: Sequence[ChannelStyle]) -> None:
+        """Show the bands of the slide otherwise, which is told."""
+        names = [self._list.item(row).text() for row in range(self._list.count())]
+        current = self._list.currentRow()
+        self.show_styles(names, styles, self._first, self._histograms)
+        self._list.setCurrentRow(current)
+        self._later.start()
+
+    def show_contrast(self) -> None:
+        """Set the windows of the bands that are shown to what is there, once it is counted."""
+        if self._histograms:
+            pairs = zip(self._styles, self._histograms, strict=True)
+            self.restyle([_windowed(style, counted) for style, counted in pairs])
 
     def show_styles(
         self,
@@ -103,8 +129,9 @@ class ChannelPanel(QWidget):
             form.addRow(label, box)
         buttons = QHBoxLayout()
         buttons.addWidget(self._color)
+        buttons.addWidget(self._auto)
         buttons.addWidget(self._reset)
-        layout = QVBoxLayout(self)
+        layout = self._layout = QVBoxLayout(self)
         layout.addWidget(self._list)
         layout.addWidget(self._histogram)
         layout.addLayout(form)
@@ -115,8 +142,10 @@ class ChannelPanel(QWidget):
         for widget in (self._low, self._high, self._gamma, self._color, self._reset):
             widget.setEnabled(has)
         if not has:
+            self._auto.setEnabled(False)
             self._histogram.show_band(None, None)
             return
+        self._auto.setEnabled(bool(self._histograms))
         style = self._styles[row]
         self._is_filling = True
         self._low.setValue(style.low)
@@ -163,9 +192,11 @@ class ChannelPanel(QWidget):
             self._change(replace(self._styles[row], color=rgb))
 
     def _reset_all(self) -> None:
-        names = [self._list.item(row).text() for row in range(self._list.count())]
-        self.show_styles(names, self._first, self._first, self._histograms)
-        self._later.start()
+        self.restyle(self._first)
+
+
+def _windowed(style: ChannelStyle, counted: Histogram) -> ChannelStyle:
+    return replace(style, low=counted.dark, high=counted.bright) if style.visible else style
 
 
 def _swatch(color: tuple[int, int, int]) -> QIcon:

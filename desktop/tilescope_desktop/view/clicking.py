@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence
 
 from tilescope.domain.clicks import Prompt
 from tilescope.domain.geometry import Rect
@@ -16,13 +17,16 @@ from tilescope.plugins.registry import installed_models
 from tilescope.store.project import Project, View
 from tilescope_desktop.bridge.click_desk import ClickDesk, ClickPlace
 from tilescope_desktop.model.commands import Command
-from tilescope_desktop.model.tools.click import ClickTool
+from tilescope_desktop.model.tools.click import Answer, ClickTool
+from tilescope_desktop.model.tools.tool import Wishes
 from tilescope_desktop.view.annotating import Annotating
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.tool_bench import ToolBench
 
 _TASK = "click"
 _SHORTCUT = "K"
+_SCRIBBLE_KEY = Qt.Key.Key_S
 _AREA = 2
 #: Objects this close to a click, level-0 pixels, are kept clear of; larger ones are regions that
 #: cells lie in.
@@ -35,16 +39,19 @@ class Clicking(QObject):
 
     def __init__(self, window: MainWindow, objects: Annotating, cache: TileCache) -> None:
         super().__init__(window)
-        self._window = window
         self._objects = objects
         self._cache = cache
         models = [model for model in installed_models() if model.spec.task == _TASK]
         self.desk = ClickDesk(self._place, models[0].spec.id if models else "", self)
         self.desk.failed.connect(window.show_error)
         bench = objects.bench
-        tool = ClickTool(bench, self.desk, bench.fulfil, bench.repaint)
+        undo = objects.annotations.undo_click
+        tool = self.tool = ClickTool(bench, self.desk, self._deliver, bench.repaint, undo)
         bench.add_tool(tool)
+        self._key = ScribbleKey(window, bench, tool)
         bench.tool_changed.connect(lambda taken: self._warm(is_mine=taken is tool))
+        window.tab_opened.connect(self._key.watch)
+        window.tab_changed.connect(lambda _tab: self._warm(is_mine=bench.tool is tool))
         window.add_commands(
             [
                 Command(
@@ -63,30 +70,89 @@ class Clicking(QObject):
         window.closed.connect(self.desk.close)
 
     def _warm(self, *, is_mine: bool) -> None:
+        self._key.let_go()
         if is_mine:
+            self.tool.begin()
             self.desk.warm()
+
+    def _deliver(self, wishes: Wishes, answer: Answer) -> None:
+        tabs = [tab for tab in self._objects.bench.slides if tab.source is answer.slide]
+        if tabs:
+            self._objects.bench.fulfil(wishes, tabs[0])
 
     def _release(self, tab: SlideTab) -> None:
         self.desk.release(tab.source)
 
     def _place(self) -> ClickPlace | None:
-        tab = self._window.tab
+        tab = self._objects.bench.tab
         if tab is None or not self.desk.model_id:
             return None
         slide = self._objects.bench.slides.get(tab)
         number, plane = (None, (0, 0)) if slide is None else (slide.number, slide.plane)
 
-        def committed(prompt: Prompt) -> Sequence[NDArray[np.float64]]:
+        def committed(prompt: Prompt, left_out: str | None) -> Sequence[NDArray[np.float64]]:
             if number is None:
                 return ()
             around = _around(prompt)
             found = self._objects.annotations.desk.wait(
                 lambda project: _in_view(project, number, around, plane)
             )
-            return _rings(found)
+            return _rings(found, left_out)
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
         return ClickPlace(tab.source, self._cache, tab.planes.plane, threads, committed)
+
+
+class ScribbleKey(QObject):
+    """S held makes the click tool scribble; tapped it does what the key is for otherwise."""
+
+    def __init__(self, window: MainWindow, bench: ToolBench, tool: ClickTool) -> None:
+        super().__init__(window)
+        self._window = window
+        self._bench = bench
+        self._tool = tool
+        self._was_used = False
+
+    def watch(self, tab: SlideTab) -> None:
+        """Heed the key over a slide."""
+        tab.view.installEventFilter(self)
+
+    def let_go(self) -> None:
+        """Scribble no longer."""
+        self._tool.scribbles = False
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Take the key before it is a shortcut; called by Qt."""
+        if event.type() == QEvent.Type.FocusOut:
+            self.let_go()
+        elif event.type() == QEvent.Type.MouseButtonPress:
+            self._was_used = True
+        elif isinstance(event, QKeyEvent) and self._is_mine(event):
+            self._take(event)
+            return True
+        return super().eventFilter(watched, event)
+
+    def _is_mine(self, event: QKeyEvent) -> bool:
+        is_plain = event.modifiers() == Qt.KeyboardModifier.NoModifier
+        return event.key() == _SCRIBBLE_KEY and is_plain and self._bench.tool is self._tool
+
+    def _take(self, event: QKeyEvent) -> None:
+        event.accept()
+        if event.isAutoRepeat():
+            return
+        if event.type() == QEvent.Type.KeyPress:
+            self._tool.scribbles, self._was_used = True, False
+        elif event.type() == QEvent.Type.KeyRelease:
+            was_held, self._tool.scribbles = self._tool.scribbles, False
+            if was_held and not self._was_used:
+                self._do_shortcut()
+
+    def _do_shortcut(self) -> None:
+        keys = QKeySequence(_SCRIBBLE_KEY)
+        for action in self._window.actions():
+            if action.isEnabled() and keys in action.shortcuts():
+                action.trigger()
+                return
 
 
 def _around(prompt: Prompt) -> Rect:
@@ -99,10 +165,12 @@ def _in_view(project: Project, slide: int, rect: Rect, plane: tuple[int, int]) -
     return project.in_view(slide, rect, _MOST_BESIDE, z=z, t=t)
 
 
-def _rings(view: View) -> list[NDArray[np.float64]]:
-    """Return the outer rings of areas that are not much larger than a cell."""
+def _rings(view: View, left_out: str | None) -> list[NDArray[np.float64]]:
+    """Return the outer rings of areas that are not much larger than a cell, but for one by id."""
     found = []
-    for index in np.flatnonzero(view.dimensions == _AREA):
+    for index in np.flatnonzero(view.dimensions == _AREA).tolist():
+        if view.id_of(index) == left_out:
+            continue
         first = int(view.object_offsets[index])
         start, end = (int(v) for v in view.ring_offsets[first : first + 2])
         ring = view.points[start:end].astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
@@ -15,17 +15,39 @@ _HEIGHT_PX = 360
 
 
 class CommandPalette(QDialog):
-    """A line to type in and the commands that match; Enter does the marked one."""
+    """A line to type in and the commands that match; Enter does the marked one.
 
-    def __init__(self, commands: Sequence[Command], parent: QWidget | None = None) -> None:
+    Parameters
+    ----------
+    keys
+        What is shown as the keys of a command, by its id.
+    title, hint
+        What the dialog is called, and what it says before anything is typed.
+    in_order
+        Whether commands stay in their order while nothing is typed.
+    """
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        parent: QWidget | None = None,
+        *,
+        keys: Mapping[str, str] | None = None,
+        title: str = "Commands",
+        hint: str = "Type what you want to do",
+        in_order: bool = False,
+    ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Commands")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setWindowTitle(title)
         self.resize(_WIDTH_PX, _HEIGHT_PX)
+        self._keys = keys or {}
+        self._in_order = in_order
         self._commands = [command for command in commands if command.is_enabled()]
-        self._line = QLineEdit(placeholderText="Type what you want to do")
-        self._line.setAccessibleName("Search commands")
+        self._line = QLineEdit(placeholderText=hint)
+        self._line.setAccessibleName(f"Search {title.casefold()}")
         self._list = QListWidget()
-        self._list.setAccessibleName("Commands")
+        self._list.setAccessibleName(title)
         layout = QVBoxLayout(self)
         layout.addWidget(self._line)
         layout.addWidget(self._list)
@@ -46,9 +68,10 @@ class CommandPalette(QDialog):
 
     def _fill(self, typed: str) -> None:
         self._list.clear()
-        for command in matching(self._commands, typed):
-            keys = f"    {command.shortcut}" if command.shortcut else ""
-            item = QListWidgetItem(f"{command.title}{keys}")
+        is_all = self._in_order and not typed
+        for command in self._commands if is_all else matching(self._commands, typed):
+            keys = self._keys.get(command.id)
+            item = QListWidgetItem(f"{command.title}    {keys}" if keys else command.title)
             item.setData(Qt.ItemDataRole.UserRole, command)
             self._list.addItem(item)
         self._list.setCurrentRow(0)

@@ -30,6 +30,7 @@ class FileOpener(QObject):
         self._remembered = remembered
         self._open_slide = open_slide
         self._handlers: list[tuple[tuple[str, ...], Handler]] = []
+        self._remembers: list[Handler] = [open_slide]
 
     def handle(self, suffixes: Sequence[str], open_file: Handler) -> None:
         """Have files of these endings opened otherwise; the last who asks is asked first."""
@@ -42,6 +43,7 @@ class FileOpener(QObject):
     def handle_projects(self, open_file: Handler) -> None:
         """Have projects opened by this."""
         self.handle((PROJECT_SUFFIX,), open_file)
+        self._remembers.append(open_file)
 
     def open(self, names: Sequence[str | Path]) -> None:
         """Open files, in their order."""
@@ -49,7 +51,7 @@ class FileOpener(QObject):
             path = Path(name)
             open_file = self._handler(path.name.casefold())
             open_file(path)
-            if open_file == self._open_slide:
+            if open_file in self._remembers:
                 self._remembered.note_file(path)
 
     def _handler(self, name: str) -> Handler:

@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMenu,
     QStackedWidget,
-    QTabWidget,
     QWidget,
 )
 
@@ -39,16 +38,14 @@ from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.model.channels import Histogram, histograms
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.keymap import Keymap
 from tilescope_desktop.model.styles import default_styles
 from tilescope_desktop.view.channel_panel import ChannelPanel
 from tilescope_desktop.view.command_palette import CommandPalette
+from tilescope_desktop.view.slide_pages import SlidePages
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.status import Status
 
-_WELCOME = (
-    "<h2>Tilescope</h2><p>Drop a slide here, or press Ctrl+O.</p>"
-    "<p>Ctrl+L lists everything that can be done.</p>"
-)
 #: A sample for histograms and first windows has at most so many pixels a side.
 _SAMPLE_PX = 1024
 
@@ -77,8 +74,10 @@ class MainWindow(QMainWindow):
     tab_changed = Signal(object)
     tab_opened = Signal(object)
     tab_closed = Signal(object)
+    closing = Signal()
     closed = Signal()
     dropped = Signal(list)
+    keys_changed = Signal()
 
     def __init__(self, tiles: TileService, raw: TileCache, work: Work) -> None:
         super().__init__()
@@ -88,16 +87,21 @@ class MainWindow(QMainWindow):
         self.work = work
         self.tiles = tiles
         self.commands: list[Command] = []
+        self.keymap = Keymap()
+        self.keys: dict[str, str] = {}
         self._raw = raw
         self._menus: dict[str, QMenu] = {}
+        self._actions: dict[str, QAction] = {}
         self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
         self._counts: dict[SlideTab, tuple[Histogram, ...]] = {}
         self._closers: list[Callable[[], bool]] = []
-        self.tabs = QTabWidget(documentMode=True, tabsClosable=True, movable=True)
-        self.tabs.currentChanged.connect(self._tab_changed)
-        self.tabs.tabCloseRequested.connect(self._close_index)
+        self.tabs = SlidePages()
+        self.tabs.front_changed.connect(self._tab_changed)
+        self.tabs.link_changed.connect(self.refresh_commands)
+        self.tabs.close_wanted.connect(self.close_tab)
+        self._welcome = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._centre = QStackedWidget()
-        self._centre.addWidget(QLabel(_WELCOME, alignment=Qt.AlignmentFlag.AlignCenter))
+        self._centre.addWidget(self._welcome)
         self._centre.addWidget(self.tabs)
         self.setCentralWidget(self._centre)
         for title in ("File", "Edit", "Tools", "Objects", "View"):
@@ -115,14 +119,12 @@ class MainWindow(QMainWindow):
     @property
     def tab(self) -> SlideTab | None:
         """The slide in front."""
-        widget = self.tabs.currentWidget()
-        return widget if isinstance(widget, SlideTab) else None
+        return self.tabs.front
 
     @property
     def all_tabs(self) -> list[SlideTab]:
         """Every open slide, from left to right."""
-        widgets = [self.tabs.widget(index) for index in range(self.tabs.count())]
-        return [widget for widget in widgets if isinstance(widget, SlideTab)]
+        return self.tabs.slides
 
     def open_slide(self, path: Path, then: Callable[[SlideTab], None] | None = None) -> None:
         """Open a slide in a tab; the window stays usable meanwhile and says when it fails."""
@@ -146,7 +148,7 @@ class MainWindow(QMainWindow):
         """Close one slide."""
         self._first.pop(tab, None)
         self._counts.pop(tab, None)
-        self.tabs.removeTab(self.tabs.indexOf(tab))
+        self.tabs.take(tab)
         self.tab_closed.emit(tab)
         tab.close_slide()
         tab.deleteLater()
@@ -185,34 +187,44 @@ class MainWindow(QMainWindow):
         for command in commands:
             action = QAction(command.title, self)
             action.setObjectName(command.id)
-            if command.shortcut:
-                action.setShortcut(QKeySequence(command.shortcut))
             action.setCheckable(command.is_checked is not None)
             action.triggered.connect(lambda _checked=False, command=command: self._do(command))
             self.addAction(action)
+            self._actions[command.id] = action
             if command.menu:
                 self.menu(command.menu).addAction(action)
         self.commands.extend(commands)
+        self.apply_keymap(self.keymap)
         self.refresh_commands()
+
+    def apply_keymap(self, keymap: Keymap) -> None:
+        """Have commands done by other keys from now on."""
+        self.keymap = keymap
+        self.keys = keymap.keys(self.commands)
+        for name, keys in self.keys.items():
+            self._actions[name].setShortcut(QKeySequence(keys))
+        self._welcome.setText(self._welcome_text())
+        self.keys_changed.emit()
 
     def refresh_commands(self) -> None:
         """Show which commands can be done now."""
         for command in self.commands:
-            action = self.findChild(QAction, command.id)
-            if isinstance(action, QAction):
-                action.setEnabled(command.is_enabled())
-                if command.is_checked is not None:
-                    action.setChecked(command.is_checked())
+            action = self._actions[command.id]
+            action.setEnabled(command.is_enabled())
+            if command.is_checked is not None:
+                action.setChecked(command.is_checked())
 
     def menu(self, title: str) -> QMenu:
-        """Return a menu of the menu bar, made if there is none of that title."""
+        """Return a menu, made if there is none; ``View/Colours`` lies in ``View``."""
         if title not in self._menus:
-            self._menus[title] = self.menuBar().addMenu(title)
+            above, _, own = title.rpartition("/")
+            parent = self.menu(above) if above else self.menuBar()
+            self._menus[title] = parent.addMenu(own)
         return self._menus[title]
 
     def show_palette(self) -> None:
         """Let the user type what to do."""
-        CommandPalette(self.commands, self).open()
+        CommandPalette(self.commands, self, keys=self.keys).open()
 
     def show_error(self, error: BaseException) -> None:
         """Say what went wrong, once, where it does not stop the work."""
@@ -230,6 +242,7 @@ class MainWindow(QMainWindow):
         if not all(agree() for agree in self._closers):
             event.ignore()
             return
+        self.closing.emit()
         self.work.close()
         for tab in self.all_tabs:
             self.close_tab(tab)
@@ -269,15 +282,12 @@ class MainWindow(QMainWindow):
         return read_region(source, self._raw, level.index, Rect(x, y, x + width, y + height))
 
     def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
-        tab = SlideTab(path, opened.source, opened.styles, self.tiles, self.tabs)
+        tab = SlideTab(path, opened.source, opened.styles, self.tiles)
         self._first[tab] = opened.styles
         self.tab_opened.emit(tab)
         tab.view.viewport_changed.connect(lambda _viewport: self.status.show_view())
-        tab.view.pointed.connect(self.status.show_place)
-        index = self.tabs.addTab(tab, path.name)
-        self.tabs.setTabToolTip(index, str(path))
-        self.tabs.setCurrentIndex(index)
-        self._tab_changed()
+        tab.view.pointed.connect(lambda at_l0: self.status.show_place(at_l0, tab))
+        self.tabs.add(tab)
         tab.view.setFocus()
         self._count_values(tab)
         return tab
@@ -298,7 +308,7 @@ class MainWindow(QMainWindow):
             self.show_error,
         )
 
-    def _tab_changed(self, _index: int = 0) -> None:
+    def _tab_changed(self) -> None:
         tab = self.tab
         self._centre.setCurrentIndex(0 if tab is None else 1)
         self.status.follow(tab)
@@ -314,14 +324,16 @@ class MainWindow(QMainWindow):
         counts = self._counts.get(tab, ())
         self.channels.show_styles(tab.source.info.bands, tab.styles, self._first[tab], counts)
 
-    def _close_index(self, index: int) -> None:
-        widget = self.tabs.widget(index)
-        if isinstance(widget, SlideTab):
-            self.close_tab(widget)
-
     def _restyle(self, styles: tuple[Any, ...]) -> None:
         if self.tab is not None:
             self.tab.restyle(styles)
+
+    def _welcome_text(self) -> str:
+        open_keys = self.keys.get("file.open")
+        said = f"Drop a slide here, or press {open_keys}." if open_keys else "Drop a slide here."
+        palette = self.keys.get("view.palette")
+        more = f"<p>{palette} lists everything that can be done.</p>" if palette else ""
+        return f"<h2>Tilescope</h2><p>{said}</p>{more}"
 
     def _do(self, command: Command) -> None:
         if command.is_enabled():

@@ -12,16 +12,17 @@ from PySide6.QtGui import QBrush, QColor, QPainter, QPen, QTransform
 from tilescope.store.project import View
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_painter import outline_path, paint_objects, stroke
-from tilescope_desktop.bridge.object_pictures import (
+from tilescope_desktop.bridge.object_pictures import ObjectPictures
+from tilescope_desktop.bridge.picture_maker import ObjectPicture
+from tilescope_desktop.model.live import LiveObjects
+from tilescope_desktop.model.object_wish import (
     MARGIN_PX,
-    ObjectPicture,
-    ObjectPictures,
+    Transform,
     Where,
+    ahead,
     transform_of,
     with_margin,
 )
-from tilescope_desktop.model.live import LiveObjects
-from tilescope_desktop.model.object_pictures import Transform
 from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.model.tools.tool import Line, Preview
 from tilescope_desktop.model.view_parts import view_of_annotations, view_of_geometries
@@ -34,8 +35,12 @@ _SHADE = QColor(0, 0, 0, 60)
 _ADDED = QColor(255, 225, 0, 45)
 _REMOVED = QColor(255, 60, 60, 70)
 _HANDLE_PX = 3.5
-#: A picture is asked for anew when less of its margin than this is left beside the view.
+#: A picture is asked for anew when less of its margin than this is left beside the view, or than
+#: so many frames of a pan will take; and then it reaches further to where the pan goes.
 _LEAST_MARGIN_PX = 32
+_FRAMES_LEFT = 4
+_FRAMES_AHEAD = 8
+_MOST_AHEAD_PX = MARGIN_PX - _LEAST_MARGIN_PX - 8
 _LIVE_EVERY_MS = 120
 _ZOOM_EVERY_MS = 70
 
@@ -64,6 +69,8 @@ class ObjectOverlay(QObject):
         self._pictures = pictures
         self._picture: ObjectPicture | None = None
         self._wish: Where | None = None
+        self._last: Viewport | None = None
+        self._pace = (0.0, 0.0)
         self._live: list[LiveObjects] = []
         self._fresh: tuple[object, View | None] = (None, None)
         self._marked: tuple[object, View | None] = (None, None)
@@ -127,6 +134,7 @@ class ObjectOverlay(QObject):
     # -- pictures ---------------------------------------------------------------------------------
 
     def _follow(self, viewport: Viewport) -> None:
+        self._pace, self._last = _pace(self._last, viewport), viewport
         if self._reaches(viewport):
             return
         shown = self._wish
@@ -144,8 +152,11 @@ class ObjectOverlay(QObject):
         if (there.width, there.height) != _grown_size(viewport) or there.matrix != viewport.matrix:
             return False
         middle = viewport.to_screen(there.centre_l0)
-        away = max(abs(middle.x - viewport.width / 2), abs(middle.y - viewport.height / 2))
-        return away <= MARGIN_PX - _LEAST_MARGIN_PX
+        away = middle.x - viewport.width / 2, middle.y - viewport.height / 2
+        return all(
+            max(abs(at), abs(at - _FRAMES_LEFT * step)) <= MARGIN_PX - _LEAST_MARGIN_PX
+            for at, step in zip(away, self._pace, strict=True)
+        )
 
     def _want(self) -> None:
         viewport, project = self._view.viewport, self._annotations.project
@@ -163,7 +174,7 @@ class ObjectOverlay(QObject):
             self._slide.info.size,
             self._slide.plane,
             self._annotations.revision,
-            with_margin(viewport),
+            with_margin(self._ahead(viewport)),
             self._view.devicePixelRatioF(),
             self._annotations.style,
             tuple(self._live),
@@ -172,6 +183,15 @@ class ObjectOverlay(QObject):
         if wish != self._wish:
             self._wish = wish
             self._pictures.want(id(self), wish)
+
+    def _ahead(self, viewport: Viewport) -> Viewport:
+        """Return where a pan will be soon; whole pixels, so that pictures of it are moved."""
+        if self._last != viewport:
+            return viewport
+        ratio = self._view.devicePixelRatioF()
+        reach = (max(-_MOST_AHEAD_PX, min(_MOST_AHEAD_PX, _FRAMES_AHEAD * p)) for p in self._pace)
+        dx, dy = (round(step * ratio) / ratio for step in reach)
+        return ahead(viewport, dx, dy) if dx or dy else viewport
 
     def _take(self, picture: ObjectPicture) -> None:
         if picture.view != id(self) or self._wish is None:
@@ -197,20 +217,17 @@ class ObjectOverlay(QObject):
 
     def _paint_picture(self, painter: QPainter, viewport: Viewport, picture: ObjectPicture) -> None:
         there, ratio = picture.where.viewport, picture.where.pixel_ratio
-        image = picture.image
         if there.matrix == viewport.matrix:
             middle = viewport.to_screen(there.centre_l0)
             x = (middle.x - there.width / 2) * ratio
             y = (middle.y - there.height / 2) * ratio
-            image.setDevicePixelRatio(ratio)
             # Whole physical pixels are blitted, others are blended.
-            painter.drawImage(QPointF(round(x) / ratio, round(y) / ratio), image)
-            image.setDevicePixelRatio(1.0)
+            painter.drawImage(QPointF(round(x) / ratio, round(y) / ratio), picture.image)
             return
-        back, _ = _qt(there, ratio).inverted()
+        back, _ = _qt(there).inverted()
         painter.save()
-        painter.setTransform(back * _qt(viewport, 1.0), combine=True)
-        painter.drawImage(0, 0, image)
+        painter.setTransform(back * _qt(viewport), combine=True)
+        painter.drawImage(0, 0, picture.image)
         painter.restore()
 
     def _paint_fresh(self, painter: QPainter, transform: Transform) -> None:
@@ -225,7 +242,7 @@ class ObjectOverlay(QObject):
 
     def _paint_selection(self, painter: QPainter, transform: Transform) -> None:
         chosen = self._annotations.selected
-        if not chosen or self._annotations.selected_slide is not self._slide:
+        if not chosen or not self._slide.is_same(self._annotations.selected_slide):
             return
         if self._marked[0] is not chosen:
             self._marked = (chosen, view_of_geometries([found.geometry for found in chosen]))
@@ -262,8 +279,20 @@ def _grown_size(viewport: Viewport) -> tuple[int, int]:
     return grown.width, grown.height
 
 
-def _qt(viewport: Viewport, ratio: float) -> QTransform:
-    (m11, m21, dx), (m12, m22, dy) = transform_of(viewport, ratio).tolist()
+def _pace(old: Viewport | None, new: Viewport) -> tuple[float, float]:
+    """Return by how many logical pixels a pan goes on per frame; nothing for other moves."""
+    if (
+        old is None
+        or old.matrix != new.matrix
+        or (old.width, old.height) != (new.width, new.height)
+    ):
+        return 0.0, 0.0
+    there = old.to_screen(new.centre_l0)
+    return there.x - old.width / 2, there.y - old.height / 2
+
+
+def _qt(viewport: Viewport) -> QTransform:
+    (m11, m21, dx), (m12, m22, dy) = transform_of(viewport, 1.0).tolist()
     return QTransform(m11, m12, m21, m22, dx, dy)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QItemSelection, QModelIndex, QTimer, Signal
+from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QTimer, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -26,15 +26,13 @@ from tilescope_desktop.bridge.object_rows import read_project, rows_of
 from tilescope_desktop.bridge.work import Job, Work
 from tilescope_desktop.model.object_rows import ObjectRows
 from tilescope_desktop.model.project_tasks import MOST_SELECTED
+from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.object_model import ObjectModel
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
 _LATER_MS = 250
-#: A double click shows the object this much larger than itself.
-_ROOM = 4.0
-_CLOSEST_L0_PER_PX = 0.125
 
 
 class ObjectPanel(QWidget):
@@ -62,9 +60,11 @@ class ObjectPanel(QWidget):
         self._is_following = False
         self.model = ObjectModel()
         self.table = QTableView()
-        self.table.setSortingEnabled(True)
         self.table.setAlternatingRowColors(True)
         self.table.setModel(self.model)
+        # In the project's order until a title is clicked, and so no title says otherwise.
+        self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.table.setSortingEnabled(True)
         self.table.setAccessibleName("Objects")
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().setVisible(False)
@@ -72,6 +72,8 @@ class ObjectPanel(QWidget):
         self.table.horizontalHeader().setDefaultSectionSize(112)
         self.table.activated.connect(self._fly)
         self.table.selectionModel().selectionChanged.connect(self._choose)
+        # Rows that are sorted or filtered anew are forgotten by the view.
+        self.model.modelReset.connect(self._follow_selection)
         self.words = QLineEdit(
             placeholderText="Filter: class, kind, locked", clearButtonEnabled=True
         )
@@ -108,18 +110,9 @@ class ObjectPanel(QWidget):
     def fly_to(self, row: int) -> None:
         """Show an object of the table, large."""
         tab, rows = self._front(), self.model.rows
-        if tab is None or rows is None or tab.view.viewport is None:
-            return
-        left, top, right, bottom = rows.boxes[row].tolist()
-        view = tab.view.viewport
-        scale = max((right - left) / view.width, (bottom - top) / view.height) * _ROOM
-        centre = type(view.centre_l0)((left + right) / 2, (top + bottom) / 2)
-        if scale == 0:
-            scale = min(view.l0_per_px, 1.0)
-        slide_size = tab.source.info.size
-        factor = view.l0_per_px / max(scale, _CLOSEST_L0_PER_PX)
-        tab.view.move_to(view.zoomed(factor, slide=slide_size).centred(centre))
-        tab.view.setFocus()
+        if tab is not None and rows is not None:
+            fly_to(tab, tuple(rows.boxes[row].tolist()))
+            tab.view.setFocus()
 
     # -- inside -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMenu
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu
 
 from tilescope.errors import UsageError
 from tilescope.exchange.findings import Finding
@@ -30,6 +30,7 @@ from tilescope_desktop.model.places import PROJECT_SUFFIX
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.snapshot import Snapshot, picture_commands
 from tilescope_desktop.view.tool_bench import ToolBench
 
 _PROJECTS = f"Tilescope project (*{PROJECT_SUFFIX})"
@@ -200,32 +201,6 @@ class ProjectDesktop:
         self._say("Cancelled; nothing was changed")
         return True
 
-    # -- pictures ---------------------------------------------------------------------------------
-
-    def save_picture(self) -> None:
-        """Save what the view shows, with its scale bar."""
-        tab = self.window.tab
-        if tab is None:
-            return
-        name, _ = QFileDialog.getSaveFileName(
-            self.window, "Save picture", f"{tab.path.stem}.png", "PNG (*.png)"
-        )
-        if name:
-            path = name if name.lower().endswith(".png") else f"{name}.png"
-            if tab.view.grab().save(path, "PNG"):
-                self._say(f"Saved {Path(path).name}")
-            else:
-                self.window.show_error(
-                    UsageError(f"{path} cannot be written; choose another folder")
-                )
-
-    def copy_picture(self) -> None:
-        """Put what the view shows on the clipboard."""
-        tab = self.window.tab
-        if tab is not None:
-            QApplication.clipboard().setPixmap(tab.view.grab())
-            self._say("Copied what the view shows")
-
     def fill_recent(self, menu: QMenu) -> None:
         """List files that were opened."""
         menu.clear()
@@ -234,6 +209,9 @@ class ProjectDesktop:
             action.setToolTip(str(path))
             action.triggered.connect(lambda _checked=False, path=path: self.opener.open([path]))
             menu.addAction(action)
+        if menu.isEmpty():
+            menu.addAction("Nothing was opened yet").setEnabled(False)
+        menu.setToolTipsVisible(True)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -329,10 +307,7 @@ def project_commands(desktop: ProjectDesktop) -> list[Command]:
         command("relink", "Find a slide that was moved…", desktop.relink, "", has_project),
         command("import", "Import objects…", desktop.choose_import, "Ctrl+I", has_slide),
         command("export", "Export objects…", desktop.choose_export, "Ctrl+E", has_project),
-        command("save-picture", "Save picture of the view…", desktop.save_picture, "", has_slide),
-        command(
-            "copy-picture", "Copy picture of the view", desktop.copy_picture, "Ctrl+C", has_slide
-        ),
+        *picture_commands(Snapshot(window, desktop.bench, annotations), has_slide),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from PySide6.QtCore import QEvent
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
@@ -37,10 +38,10 @@ class SlideTab(QWidget):
         self._service = tiles
         self._pictures: PictureTiles = tiles.show(source, styles)
         self.view = SlideView(tiles, self)
-        if source.info.is_rgb:
-            # Black around a bright slide dazzles; around fluorescence it is what belongs there.
-            self.view.set_background(self.palette().mid().color())
+        self.view.setAccessibleName(f"Slide {path.name}")
+        self._color_around()
         self.map = OverviewMap(tiles, self)
+        self.map.setAccessibleName(f"Overview of {path.name}")
         self.scale = ScaleOverlay()
         self.view.overlays.append(self.scale)
         self.view.viewport_changed.connect(self.map.follow)
@@ -93,6 +94,17 @@ class SlideTab(QWidget):
         self.view.setGeometry(0, 0, self.width(), self.height() - bar)
         self.map.move(self.width() - self.map.width() - _MARGIN_PX, _MARGIN_PX)
         super().resizeEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Take on the colours of another theme; called by Qt."""
+        if event.type() == QEvent.Type.PaletteChange:
+            self._color_around()
+        super().changeEvent(event)
+
+    def _color_around(self) -> None:
+        # Black around a bright slide dazzles; around fluorescence it is what belongs there.
+        if self.source.info.is_rgb:
+            self.view.set_background(self.palette().mid().color())
 
     def _show_plane(self, plane: int) -> None:
         self.view.show_plane(plane)

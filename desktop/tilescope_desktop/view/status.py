@@ -65,10 +65,9 @@ class Status(QStatusBar):
             self._magnification.setText(magnification_text(tab.view.viewport, tab.um_per_px))
             self._pixel_size.setText(pixel_size_text(tab.source.info, tab.um_override))
 
-    def show_place(self, point_l0: Point) -> None:
-        """Say where the cursor is."""
-        if self._tab is not None:
-            self._place.setText(place_text(point_l0, self._tab.um_per_px))
+    def show_place(self, point_l0: Point, tab: SlideTab) -> None:
+        """Say where the cursor is on a slide."""
+        self._place.setText(place_text(point_l0, tab.um_per_px))
 
     def show_saved(self, text: str) -> None:
         """Say when annotations were saved last, ``saved 12:03:07``."""

@@ -18,6 +18,11 @@ class Theme(StrEnum):
     LIGHT = "light"
     DARK = "dark"
 
+    @classmethod
+    def of(cls, name: str | None) -> Theme:
+        """Return the theme of a name; what is no name of one is as the system has it."""
+        return next((one for one in cls if one == name), cls.SYSTEM)
+
 
 _LIGHT = {
     _ROLE.Window: "#f3f4f6",
@@ -53,17 +58,23 @@ _DARK = {
 }
 
 
-def is_dark(app: QApplication, theme: Theme) -> bool:
-    """Tell whether the window is dark under a theme."""
+def is_dark(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> bool:
+    """Tell whether the window is dark under a theme.
+
+    Parameters
+    ----------
+    scheme
+        What the system has, by default as it says now.
+    """
     if theme is Theme.SYSTEM:
-        return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+        return (scheme or app.styleHints().colorScheme()) == Qt.ColorScheme.Dark
     return theme is Theme.DARK
 
 
-def apply_theme(app: QApplication, theme: Theme) -> None:
-    """Give all windows the colours of a theme."""
+def apply_theme(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> None:
+    """Give all windows the colours of a theme; ``scheme`` as in ``is_dark``."""
     app.setStyle("Fusion")
-    dark = is_dark(app, theme)
+    dark = is_dark(app, theme, scheme)
     colors = _DARK if dark else _LIGHT
     palette = QPalette(QColor(colors[_ROLE.Button]), QColor(colors[_ROLE.Window]))
     for role, color in colors.items():

@@ -31,24 +31,29 @@ class ToolBar(QToolBar):
         window.addToolBar(Qt.ToolBarArea.LeftToolBarArea, self)
         window.menu("View").addAction(self.toggleViewAction())
         bench.tool_changed.connect(lambda _tool: window.refresh_commands())
+        window.keys_changed.connect(self._show_keys)
         self._draw()
 
     def add(self, tool: Tool) -> None:
         """Show a button for a tool whose command the window has."""
         action = self._window.findChild(QAction, f"tool.{tool.id}")
         if isinstance(action, QAction):
-            key = action.shortcut().toString()
-            action.setToolTip(f"{tool.title} ({key})" if key else tool.title)
             self._group.addAction(action)
             self.addAction(action)
             self._tools[tool.id] = action
             self._draw()
+            self._show_keys()
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Draw the pictures anew in other colours; called by Qt."""
         if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
             self._draw()
         super().changeEvent(event)
+
+    def _show_keys(self) -> None:
+        for action in self._tools.values():
+            keys = self._window.keys.get(action.objectName())
+            action.setToolTip(f"{action.text()} ({keys})" if keys else action.text())
 
     def _draw(self) -> None:
         color = self.palette().color(QPalette.ColorRole.ButtonText)

@@ -62,7 +62,7 @@ def standard_tools(scene: Scene) -> list[Tool]:
 class ToolBench(QObject):
     """Gives the mouse to the tool in hand, and its wishes to the annotations.
 
-    It is also the scene that tools look at: the slide in front.
+    It is also the scene that tools look at: the slide under the mouse.
     """
 
     tool_changed = Signal(object)
@@ -79,6 +79,7 @@ class ToolBench(QObject):
         self.overlays: dict[SlideTab, ObjectOverlay] = {}
         self.slides: dict[SlideTab, OpenSlide] = {}
         self._front = front
+        self._under: SlideTab | None = None
         self._pictures = pictures
         self._tools: dict[str, Tool] = {}
         for tool in standard_tools(self):
@@ -107,9 +108,11 @@ class ToolBench(QObject):
         self.tool_changed.emit(self.tool)
 
     def cancel(self) -> None:
-        """Escape: forget what is begun, else select nothing, else go back to moving."""
+        """Escape: forget what is begun, else what was done last, else selection and tool."""
         if self.tool.is_busy:
             self.tool.cancel()
+            self.repaint()
+        elif self.tool.retract():
             self.repaint()
         elif self.annotations.selected_ids:
             self.annotations.select_nothing()
@@ -132,16 +135,16 @@ class ToolBench(QObject):
             self.tool.resize(steps)
             self.repaint()
 
-    def fulfil(self, wishes: Wishes) -> None:
-        """Do what a tool wants on the slide in front; for tools that find something later, too."""
-        tab = self._front()
+    def fulfil(self, wishes: Wishes, tab: SlideTab | None = None) -> None:
+        """Do what a tool wants on a slide, that it works on by default; it may come late."""
+        tab = tab or self.tab
         if tab is not None and wishes:
             self.annotations.fulfil(self._slide_of(tab), wishes)
         self.repaint()
 
     def repaint(self) -> None:
         """Show what the tool has to show now."""
-        tab = self._front()
+        tab = self.tab
         if tab is not None:
             tab.view.update()
 
@@ -165,10 +168,25 @@ class ToolBench(QObject):
     def release(self, tab: SlideTab) -> None:
         """Forget a tab that is closed."""
         overlay, slide = self.overlays.pop(tab, None), self.slides.pop(tab, None)
+        if self._under is tab:
+            self.tool.cancel()
+            self._under = None
         if overlay is not None:
             overlay.close()
+            overlay.deleteLater()
         if slide is not None:
             self.annotations.detach(slide)
+
+    @property
+    def tab(self) -> SlideTab | None:
+        """The slide that the tool in hand works on: under the mouse last, else that in front.
+
+        What is begun on a slide is finished there.
+        """
+        under = self._under
+        if under in self.slides and (self.tool.is_busy or under.view.isVisible()):
+            return under
+        return self._front()
 
     @property
     def front_slide(self) -> OpenSlide | None:
@@ -180,21 +198,21 @@ class ToolBench(QObject):
 
     @property
     def selected(self) -> Sequence[Selected]:
-        """The selected objects of the slide in front."""
-        tab = self._front()
-        if tab is None or self.annotations.selected_slide is not self.slides.get(tab):
+        """The selected objects of the slide that the tool works on."""
+        tab, slide = self.tab, self.annotations.selected_slide
+        if tab is None or slide is None or not slide.is_same(self.slides.get(tab)):
             return ()
         return self.annotations.selected
 
     @property
     def um_per_px(self) -> float | None:
-        """Micrometres per level-0 pixel of the slide in front."""
-        tab = self._front()
+        """Micrometres per level-0 pixel of the slide that the tool works on."""
+        tab = self.tab
         return None if tab is None else tab.um_per_px
 
     def pixels(self) -> Pixels | None:
-        """Return what the view in front shows of its slide."""
-        tab = self._front()
+        """Return what the view that the tool works on shows of its slide."""
+        tab = self.tab
         if tab is None or tab.view.viewport is None:
             return None
         image = tab.view.picture().convertToFormat(QImage.Format.Format_RGB888)
@@ -230,6 +248,9 @@ class ToolBench(QObject):
 
     def _take_pointer(self, tab: SlideTab, pointer: Pointer) -> bool:
         tool = self.tool
+        if tool.is_busy and tab is not self.tab:
+            return False
+        self._go_under(tab)
         if pointer.kind is PointerKind.PRESS and not tool.takes(pointer):
             return False
         act = {
@@ -246,6 +267,11 @@ class ToolBench(QObject):
             tab.view.update()
         return not isinstance(tool, MoveTool)
 
+    def _go_under(self, tab: SlideTab) -> None:
+        before, self._under = self._under, tab
+        if before is not tab and before in self.slides:
+            before.view.update()
+
     def _slide_of(self, tab: SlideTab) -> OpenSlide:
         slide = self.slides[tab]
         slide.plane = _plane(tab)
@@ -253,7 +279,7 @@ class ToolBench(QObject):
         return slide
 
     def _preview(self, tab: SlideTab) -> Preview:
-        return self.tool.preview if self._front() is tab else NOTHING
+        return self.tool.preview if self.tab is tab else NOTHING
 
     def _show_plane(self, tab: SlideTab) -> None:
         self.slides[tab].plane = _plane(tab)

@@ -8,6 +8,8 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from tilescope_desktop.model.channels import wide_enough
+
 _BINS = 48
 _HEIGHT_PX = 90
 _TEXT_PX = 16
@@ -34,7 +36,7 @@ class ValueHistogram(QWidget):
         self._counts, self._texts = np.zeros(0, np.int64), ("", "", "")
         if len(finite):
             low, high = float(finite.min()), float(finite.max())
-            self._counts, _ = np.histogram(finite, _BINS, (low, high if high > low else low + 1))
+            self._counts, _ = np.histogram(finite, _BINS, (low, wide_enough(low, high)))
             self._texts = (f"{low:.4g}", f"median {np.median(finite):.4g}", f"{high:.4g}")
         self.update()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -10,11 +11,12 @@ import pytest
 import shapely
 
 from tilescope.domain.annotation import Annotation
-from tilescope.domain.geometry import Point, Rect, Size
+from tilescope.domain.geometry import Point, Rect
 from tilescope.domain.results import Detections
 from tilescope.exchange.palette import class_colour
-from tilescope.store.project import Project, View
-from tilescope_desktop.model.atlas import Atlas, AtlasMaker
+from tilescope.store.project import Project
+from tilescope_desktop.model import atlas as atlas_module
+from tilescope_desktop.model.atlas import Atlas, AtlasMaker, Chunk
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.object_pictures import density, filled
 from tilescope_desktop.model.object_rows import RowsMaker
@@ -25,7 +27,6 @@ from tilescope_desktop.model.view_parts import (
     joined,
     selected,
     view_of_annotations,
-    view_of_detections,
     view_of_geometries,
 )
 
@@ -92,83 +93,132 @@ def test_columns_are_selected_and_joined_without_losing_any(scattered: list[Anno
     assert both.classes.tolist() == [*view.classes[::2].tolist(), *view.classes[1::2].tolist()]
 
 
-def test_an_atlas_has_every_object_once_however_it_is_cut(
-    tmp_path: Path, scattered: list[Annotation]
-) -> None:
+def whole_atlas(project: Project) -> Atlas:
+    maker = AtlasMaker(project.dots(1))
+    while maker.step():
+        pass
+    return maker.atlas()
+
+
+def described(atlas: Atlas) -> tuple[list[tuple[float, ...]], list[str], set[str | None]]:
+    """Return all dots, ids of what has outlines, and names, in an order of their own."""
+    names = atlas.class_names
+    dots = [
+        (*centre, side, str(names[number]))
+        for chunk in atlas.chunks
+        for centre, side, number in zip(
+            chunk.centres.tolist(), chunk.sides.tolist(), chunk.classes.tolist(), strict=True
+        )
+    ]
+    large = atlas.large
+    ids = [] if large is None else [large.id_of(i) for i in range(len(large))]
+    return sorted(dots), sorted(ids), set(names.values())
+
+
+@pytest.fixture
+def scattered_project(tmp_path: Path, scattered: list[Annotation]) -> Iterator[Project]:
     large = shapely.box(100, 100, 3900, 3900)
     drawing = Annotation(str(UUID(int=10**6)), shapely.to_wkb(large, byte_order=1))
     with Project.create(tmp_path / "a.tilescope") as project:
         slide = project.add_slide(Path("slide.svs"), "slide")
-        project.insert(slide, [[*scattered, drawing]])
-        sums = []
-        for count in (3001, 500_000):
-            maker = AtlasMaker(
-                lambda rect: project.in_view(slide, rect, 10**9), Size(4000, 4000), count
-            )
-            steps = 0
-            while maker.step():
-                steps += 1
-            atlas = maker.atlas()
-            assert atlas.is_whole
-            assert len(atlas.centres) == 3000
-            assert atlas.large is not None
-            assert len(atlas.large) == 1
-            assert atlas.count_in(Rect(-100, -100, 5000, 5000)) == 3001
-            sums.append((steps, atlas.centres.astype(float).sum(), np.bincount(atlas.classes)))
-    assert sums[0][0] == 1
-    assert sums[1][0] > 30
-    assert sums[0][1] == pytest.approx(sums[1][1], rel=1e-6)
-    np.testing.assert_array_equal(sums[0][2], sums[1][2])
+        project.insert(slide, [scattered])
+        project.insert(slide, [[drawing]])
+        yield project
 
 
-def test_a_million_objects_are_looked_at_in_bounded_pieces_and_painted_from_dots() -> None:
-    side, step = 32_000, 32
-    looked: list[int] = []
+def test_an_atlas_has_every_object_once(scattered_project: Project) -> None:
+    atlas = whole_atlas(scattered_project)
+    assert atlas.is_whole
+    assert len(atlas) == 3001
+    assert sum(map(len, atlas.chunks)) == 3000
+    assert atlas.large is not None
+    assert len(atlas.large) == 1
+    assert atlas.count_in(Rect(-100, -100, 5000, 5000)) == 3001
+    inside = Rect(1000, 1000, 1500, 1500)
+    view = scattered_project.in_view(1, inside, 10**6)
+    assert atlas.count_in(inside) == pytest.approx(len(view), rel=0.1)
 
-    def look(rect: Rect) -> View:
-        """A nucleus every 32 pixels, of two classes."""
-        x = np.arange(max(0, rect.x0 - step), min(side, rect.x1 + step), step) // step * step
-        y = np.arange(max(0, rect.y0 - step), min(side, rect.y1 + step), step) // step * step
-        corner = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 1, 2)
-        ring = corner + np.array([[4, 4], [28, 4], [28, 28], [4, 28]])
-        n = len(ring)
-        looked.append(n)
-        found = Detections(
-            ring.reshape(-1, 2).astype(float),
-            np.arange(n + 1) * 4,
-            np.ones(n, np.float32),
-            (corner[:, 0, 0] >= side // 2).astype(np.uint16),
-            ("left", "right"),
-        )
-        return view_of_detections(found, np.arange(n))
 
-    maker = AtlasMaker(look, Size(side, side), 1_000_000)
-    while maker.step():
-        pass
-    atlas = maker.atlas()
-    assert len(atlas.centres) == 1_000_000
-    assert max(looked) < 20_000
+def test_a_patched_atlas_is_one_made_anew(scattered_project: Project) -> None:
+    project = scattered_project
+    maker = AtlasMaker(project.dots(1))
+    mark = project.dots(1).mark()
+    maker.step()
+    project.delete([str(UUID(int=number)) for number in range(1, 40)])  # before it is whole
+    big = Annotation(str(UUID(int=10**7)), shapely.to_wkb(shapely.box(0, 0, 900, 9), byte_order=1))
+    edits: list[Callable[[], object]] = [
+        lambda: project.set_class([str(UUID(int=99))], "new"),
+        lambda: project.insert(1, [[big, nucleus(10**8, 5, 5)]]),
+        lambda: project.delete([str(UUID(int=10**6))]),
+        project.undo,
+        project.undo,
+        project.undo,
+        project.undo,
+        project.redo,
+    ]
+    for edit in [lambda: None, *edits]:
+        edit()
+        mark, leaves = project.dots(1).changed(mark, 10**6)
+        assert leaves is not None
+        maker.patch(leaves)
+        while maker.step():
+            pass
+        assert described(maker.atlas()) == described(whole_atlas(project))
+
+
+def test_too_many_large_objects_are_dots_but_the_largest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atlas_module, "_MOST_LARGE", 3)
+    with Project.create(tmp_path / "a.tilescope") as project:
+        project.add_slide(Path("slide.svs"), "slide")
+        boxes = [shapely.box(0, 0, 10 * side, 10) for side in range(1, 11)]
+        blobs = shapely.to_wkb(boxes, byte_order=1)
+        project.insert(1, [[Annotation(str(UUID(int=i)), b) for i, b in enumerate(blobs)]])
+        atlas = whole_atlas(project)
+    assert len(atlas) == 10
+    assert described(atlas)[1] == [str(UUID(int=i)) for i in (7, 8, 9)]
+
+
+def grid_of_dots() -> tuple[Chunk, ...]:
+    """Return a million nuclei, one every 32 pixels, of two classes."""
+    at = np.arange(0, 32_000, 32, dtype=np.float32)
+    corner = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
+    boxes = np.concatenate([corner + 4, corner + 28], axis=1)
+    classes = 1 + (corner[:, 0] >= 16_000).astype(np.int32)
+    kinds = np.ones(len(corner), np.uint8)
+    parts = np.array_split(np.arange(len(corner)), 61)
+    return tuple(Chunk.of(boxes[part], classes[part], kinds[part]) for part in parts)
+
+
+def test_a_million_objects_are_painted_from_dots() -> None:
+    dots, names = grid_of_dots(), {0: None, 1: "left", 2: "right"}
     style = ObjectStyle({"left": (255, 0, 0), "right": (0, 0, 255)}, opacity=1.0)
     far = np.array([[1 / 64, 0, 0], [0, 1 / 64, 0]])
-    picture = density(atlas, far, 500, 500, style)
+    picture = density(dots, names, far, 500, 500, style)
     assert (picture != 0).all()
     red, blue = picture >> 16 & 255, picture & 255
     assert (red[:, :240] > 60).all()
     assert (blue[:, :240] == 0).all()
     assert (blue[:, 260:] > 60).all()
-    hidden = density(atlas, far, 500, 500, style.toggled("left"))
+    hidden = density(dots, names, far, 500, 500, style.toggled("left"))
     assert (hidden[:, :240] == 0).all()
     np.testing.assert_array_equal(hidden[:, 260:], picture[:, 260:])
 
 
+def test_a_dot_of_several_pixels_covers_them() -> None:
+    box = np.array([[0.0, 0.0, 3.0, 3.0]]) + np.array([10, 20, 10, 20])
+    dots = [Chunk.of(box, np.zeros(1, np.int32), np.ones(1, np.uint8))]
+    picture = density(dots, {0: None}, SAME, 50, 50, ObjectStyle())
+    assert np.argwhere(picture).min(axis=0).tolist() == [20, 10]
+    assert np.argwhere(picture).max(axis=0).tolist() == [22, 12]
+    assert (picture != 0).sum() == 9
+
+
 def test_a_dot_is_seen_however_small_it_is() -> None:
-    atlas = Atlas(
-        np.array([[5000.0, 5000.0]], np.float32),
-        np.array([1.0], np.float32),
-        np.zeros(1, np.int32),
-        np.ones(1, np.uint8),
-    )
-    picture = density(atlas, SAME / 100, 100, 100, ObjectStyle())
+    box = np.array([[4999.5, 4999.5, 5000.5, 5000.5]])
+    dots = [Chunk.of(box, np.zeros(1, np.int32), np.ones(1, np.uint8))]
+    picture = density(dots, {0: None}, SAME / 100, 100, 100, ObjectStyle())
     assert (picture >> 24 > 50).sum() == 1
     assert picture[50, 50]
 
@@ -178,7 +228,7 @@ def test_areas_are_filled_up_to_their_edges() -> None:
         nucleus(0, 20, 20, class_name="a"),
         Annotation(
             str(UUID(int=9)),
-            shapely.to_wkb(shapely.box(40, 40, 80, 60), byte_order=1),
+            shapely.to_wkb(shapely.box(40.5, 40.5, 80.5, 60.5), byte_order=1),
             "detection",
             "b",
         ),
@@ -186,11 +236,15 @@ def test_areas_are_filled_up_to_their_edges() -> None:
     style = ObjectStyle({"a": (255, 0, 0), "b": (0, 255, 0)}, opacity=1.0)
     picture = filled(view_of_annotations(annotations), SAME, 100, 100, style)
     assert picture[50, 60] >> 24 == round(0.25 * 255)
-    assert picture[40, 50] == 0xFF00FF00
+    assert picture[40, 50] >> 8 & 255 >= 250
     assert picture[20, 20] >> 16 & 255
     assert picture[90, 90] == 0
-    plain = filled(view_of_annotations(annotations), SAME, 100, 100, style, has_edges=False)
-    assert plain[40, 50] == plain[50, 60]
+    plain = filled(
+        view_of_annotations(annotations), SAME, 100, 100, style, lined=np.array([True, False])
+    )
+    assert plain[50, 60] == picture[50, 60]
+    assert plain[40, 50] >> 24 < 100
+    np.testing.assert_array_equal(plain[:35, :35], picture[:35, :35])
 
 
 def test_a_style_hides_classes_and_kinds() -> None:
@@ -217,6 +271,7 @@ def test_live_objects_are_those_in_the_rectangle() -> None:
     found = live.in_view(Rect(990, -5, 1100, 50))
     assert len(found) == 1
     assert found.class_names[int(found.classes[0])] == "nucleus"
+    assert [chunk.count_in(Rect(0, 0, 500, 500)) for chunk in live.dots()] == [1, 0]
     live.clear()
     assert len(live.in_view(Rect(0, 0, 5000, 5000))) == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import shapely
 
 from tilescope.domain.clicks import Clicks, Prompt
 from tilescope.domain.geometry import Point
+from tilescope_desktop.model.authors import stored_prompt
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
     NOTHING,
@@ -26,8 +27,6 @@ from tilescope_desktop.model.tools.tool import (
 
 #: A drag shorter than this, in pixels of the screen, is a click.
 _CLICK_PX = 6.0
-#: The answer to a prompt whose object was moved or redrawn since is no help for refining it.
-_SAME = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,18 +41,29 @@ class Answer:
         The prompt with the scale at which the object was found.
     reason
         Why there is none.
+    slide
+        What stands for the slide that was asked about, which may no longer be the one in front.
     """
 
     wish: Draw | None
     prompt: Prompt
     reason: str = ""
+    slide: object = None
 
 
 class Segmenter(Protocol):
     """A click model that answers later, on the window's thread."""
 
-    def segment(self, prompt: Prompt, then: Callable[[Answer], None], *, beside: bool) -> None:
-        """Answer a prompt; with ``beside`` the object stays clear of those that are there."""
+    def segment(
+        self, prompt: Prompt, then: Callable[[Answer], None], *, instead_of: str | None = None
+    ) -> None:
+        """Answer a prompt once; the object stays clear of those that are there.
+
+        Parameters
+        ----------
+        instead_of
+            Id of the object whose place the answer takes, from which it need not stay clear.
+        """
         ...
 
     def preview(self, prompt: Prompt, then: Callable[[Answer], None]) -> None:
@@ -65,27 +75,47 @@ class Segmenter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A prompt that waits for its answer, and the object it refines if it does."""
+
+    prompt: Prompt
+    target: str | None = None
+
+
 class ClickTool(Tool):
     """A click is an object; Shift adds to the selected one, Alt takes away from it.
 
-    A drag with the left button is a box around an object, with the right one a scribble over it.
-    While the mouse rests the object under it is shown.
+    A drag with the left button is a box around an object; with the right one, or while
+    ``scribbles`` is set, it is a scribble over it. While the mouse rests the object under it is
+    shown.
+
+    Parameters
+    ----------
+    deliver
+        Fulfils wishes on the slide of an answer.
+    undo
+        Takes the newest edit back if it was a click, and tells whether it was.
     """
 
     def __init__(
         self,
         scene: Scene,
         segmenter: Segmenter,
-        deliver: Callable[[Wishes], None],
+        deliver: Callable[[Wishes, Answer], None],
         repaint: Callable[[], None],
+        undo: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(scene, "click", "Click to outline")
+        self.scribbles = False
         self._segmenter = segmenter
         self._deliver = deliver
         self._repaint = repaint
+        self._undo = undo
         self._path: list[Point] = []
         self._is_scribble = False
-        self._last: tuple[shapely.Geometry, Prompt] | None = None
+        self._waiting: list[_Asked] = []
+        self._made = 0
 
     @property
     def is_busy(self) -> bool:
@@ -99,7 +129,7 @@ class ClickTool(Tool):
     def press(self, pointer: Pointer) -> Wishes:
         """Begin a click, a box or a scribble."""
         self._path = [pointer.at_l0]
-        self._is_scribble = pointer.is_secondary
+        self._is_scribble = pointer.is_secondary or self.scribbles
         self._preview = NOTHING
         return ()
 
@@ -108,7 +138,7 @@ class ClickTool(Tool):
         if self._path:
             self._path.append(pointer.at_l0)
             self._preview = self._drawn(pointer)
-        elif not (pointer.has_shift or pointer.has_alt):
+        elif not (pointer.has_shift or pointer.has_alt or self.scribbles):
             at = pointer.at_l0
             self._segmenter.preview(Prompt.at(at.x, at.y), self._show)
         return ()
@@ -122,16 +152,27 @@ class ClickTool(Tool):
         is_click = _reach(path) < _CLICK_PX * pointer.l0_per_px
         refined = self._refined(pointer) if is_click and not self._is_scribble else None
         if refined is not None:
-            target, prompt = refined
-            self._segmenter.segment(
-                prompt, lambda answer: self._reshape(target, answer), beside=False
-            )
+            self._ask(refined)
         elif is_click and (pointer.has_shift or pointer.has_alt):
             self._say("select one object to add to it or to take away from it")
         else:
-            prompt = self._prompt(path, is_click=is_click)
-            self._segmenter.segment(prompt, self._draw, beside=True)
+            self._ask(_Asked(self._prompt(path, is_click=is_click)))
         return ()
+
+    def begin(self) -> None:
+        """Count what can be taken back from now on."""
+        self._made = 0
+
+    def retract(self) -> bool:
+        """Give up the click that is not answered yet, else take the last one back."""
+        if self._waiting:
+            self._waiting.pop()
+        elif self._made and self._undo():
+            self._made -= 1
+        else:
+            return False
+        self._preview = NOTHING
+        return True
 
     def cancel(self) -> None:
         """Forget the drag and what is shown."""
@@ -149,26 +190,22 @@ class ClickTool(Tool):
         (x0, x1), (y0, y1) = sorted((first.x, last.x)), sorted((first.y, last.y))
         return Prompt.in_box(x0, y0, x1, y1)
 
-    def _refined(self, pointer: Pointer) -> tuple[Selected, Prompt] | None:
-        """Return the selected object and its prompt with one more point; None without one."""
+    def _refined(self, pointer: Pointer) -> _Asked | None:
+        """Return the prompt of the selected object with one more point; None without one."""
         if not (pointer.has_shift or pointer.has_alt) or len(self.scene.selected) != 1:
             return None
         target = self.scene.selected[0]
-        before = self._prompt_of(target)
-        point = points_of([pointer.at_l0])
-        clicks = before.clicks
-        if pointer.has_alt:
-            clicks = replace(clicks, outside=np.concatenate([clicks.outside, point]))
-        else:
-            clicks = replace(clicks, inside=np.concatenate([clicks.inside, point]))
-        return target, replace(before, clicks=clicks)
+        before, at = self._prompt_of(target), pointer.at_l0
+        after = before.excluding(at.x, at.y) if pointer.has_alt else before.adding(at.x, at.y)
+        return _Asked(after, target.id)
 
     def _prompt_of(self, target: Selected) -> Prompt:
-        if self._last is not None:
-            shape, prompt = self._last
-            common = shapely.area(shapely.intersection(shape, target.geometry))
-            if common > _SAME * max(shapely.area(shape), shapely.area(target.geometry)):
-                return prompt
+        waiting = [asked.prompt for asked in self._waiting if asked.target == target.id]
+        if waiting:
+            return waiting[-1]
+        stored = stored_prompt(target.author)
+        if stored is not None:
+            return stored
         inside = shapely.point_on_surface(target.geometry)
         diameter_px = 2 * float(np.sqrt(shapely.area(target.geometry) / np.pi))
         clicks = Clicks(shapely.get_coordinates(inside), np.zeros((0, 2)))
@@ -176,19 +213,25 @@ class ClickTool(Tool):
 
     # -- answers ----------------------------------------------------------------------------------
 
-    def _draw(self, answer: Answer) -> None:
-        if answer.wish is None:
-            self._say(answer.reason)
-            return
-        self._last = (answer.wish.geometry, answer.prompt)
-        self._deliver([answer.wish])
+    def _ask(self, asked: _Asked) -> None:
+        self._waiting.append(asked)
+        self._segmenter.segment(
+            asked.prompt, lambda answer: self._take(asked, answer), instead_of=asked.target
+        )
 
-    def _reshape(self, target: Selected, answer: Answer) -> None:
-        if answer.wish is None:
+    def _take(self, asked: _Asked, answer: Answer) -> None:
+        if asked not in self._waiting:
+            return
+        self._waiting.remove(asked)
+        wish = answer.wish
+        if wish is None:
             self._say(answer.reason)
             return
-        self._last = (answer.wish.geometry, answer.prompt)
-        self._deliver([Reshape(target.id, answer.wish.geometry)])
+        self._made += 1
+        if asked.target is None:
+            self._deliver([wish], answer)
+        else:
+            self._deliver([Reshape(asked.target, wish.geometry, wish.author)], answer)
 
     def _show(self, answer: Answer) -> None:
         if self._path:

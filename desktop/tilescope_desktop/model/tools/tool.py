@@ -35,19 +35,29 @@ class Draw:
         Who made it; None is the user.
     kind
         What it is for.
+    plane
+        z and t it lies on; None is the plane that is shown.
     """
 
     geometry: shapely.Geometry
     author: Author | None = None
     kind: ObjectKind = "annotation"
+    plane: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
-    """Give an object another shape; None removes it, as nothing is left of it."""
+    """Give an object another shape; None removes it, as nothing is left of it.
+
+    Attributes
+    ----------
+    author
+        Who made this shape; None is the user, by hand.
+    """
 
     object_id: str
     geometry: shapely.Geometry | None
+    author: Author | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,7 @@ class Selected:
     geometry: shapely.Geometry
     class_name: str | None = None
     is_locked: bool = False
+    author: Author | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,6 +231,10 @@ class Tool:
 
     def step_back(self) -> bool:
         """Take back the last step of what is begun, by Backspace; False when there is none."""
+        return False
+
+    def retract(self) -> bool:
+        """Take back what it did last, by Escape; False when there is nothing."""
         return False
 
     def cancel(self) -> None:

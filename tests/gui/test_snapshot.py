@@ -1,0 +1,107 @@
+"""Pictures of the view: as a file of pixels, as a drawing, on the clipboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as Tree
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QRectF
+from PySide6.QtGui import QImage, QPainter
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QApplication, QFileDialog
+from tests.gui.hand import Hand
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def rgb(image: QImage) -> np.ndarray:
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), -1)
+    return rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3).astype(int)
+
+
+def save(hand: Hand, monkeypatch: pytest.MonkeyPatch, path: Path, title: str) -> None:
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), title))
+    hand.act("project.save-picture")
+    hand.wait()
+
+
+def with_a_rectangle(hand: Hand) -> None:
+    hand.act("tool.rectangle")
+    hand.drag((100, 100), (200, 150), (320, 220))
+    hand.act("tool.move")
+    hand.deselect()
+    hand.wait()
+
+
+def test_a_png_is_what_one_sees_with_a_scale_bar(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_rectangle(hand)
+    seen = hand.pixels()
+    hand.act("view.scale-bar")
+    without = hand.pixels()
+    save(hand, monkeypatch, tmp_path / "view.png", "")
+    saved = rgb(QImage(str(tmp_path / "view.png")))
+    assert (saved == seen).all()
+    assert (saved != without).any()
+    assert "Saved view.png" in hand.window.status.currentMessage()
+    assert (hand.pixels() == without).all()
+
+
+def test_a_drawing_shows_the_same_and_holds_outlines_as_lines(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_rectangle(hand)
+    seen = hand.pixels()
+    save(hand, monkeypatch, tmp_path / "view", "SVG: picture, with outlines as lines (*.svg)")
+    path = tmp_path / "view.svg"
+    root = Tree.parse(path).getroot()
+    groups = [group for group in root.iter(f"{SVG}g") if group.get("stroke")]
+    assert sum(len(list(group.iter(f"{SVG}path"))) for group in groups) == 1
+    assert next(root.iter(f"{SVG}text")).text == "50 µm"
+    renderer = QSvgRenderer(str(path))
+    assert renderer.isValid()
+    image = QImage(seen.shape[1], seen.shape[0], QImage.Format.Format_RGB32)
+    painter = QPainter(image)
+    renderer.render(painter, QRectF(image.rect()))
+    painter.end()
+    # Lines and letters are not painted pixel for pixel alike; the slide is.
+    differ = np.abs(rgb(image) - seen).max(axis=2) > 24
+    assert differ.mean() < 0.01
+    assert not differ[100:140, 400:].any()
+    assert "1 objects as lines" in hand.window.status.currentMessage()
+
+
+def test_a_drawing_of_a_slide_without_objects(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(hand, monkeypatch, tmp_path / "bare.svg", "")
+    root = Tree.parse(tmp_path / "bare.svg").getroot()
+    assert [group for group in root.iter(f"{SVG}g") if group.get("stroke")] == []
+
+
+@pytest.mark.parametrize("name", ["view.png", "view.svg"])
+def test_where_nothing_can_be_written_it_is_said(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    save(hand, monkeypatch, tmp_path / "no such folder" / name, "")
+    assert "cannot be written; choose another folder" in hand.window.status.currentMessage()
+
+
+def test_the_clipboard_gets_the_view(hand: Hand) -> None:
+    with_a_rectangle(hand)
+    hand.act("project.copy-picture")
+    assert (rgb(QApplication.clipboard().image()) == hand.pixels()).all()
+
+
+def test_projects_and_slides_are_recent_files(hand: Hand, tmp_path: Path) -> None:
+    with_a_rectangle(hand)
+    project = hand.annotations.project
+    assert project is not None
+    hand.act("project.close")
+    hand.drop(project.path)
+    assert hand.annotations.remembered.recent[0] == project.path
+    assert hand.annotations.remembered.recent[1].suffix == ".svs"
