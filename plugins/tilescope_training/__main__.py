@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--start-from", type=Path, help="checkpoint whose weights begin a new run")
     train.add_argument("--all-groups", action="store_true", help="train on held-out groups too")
     train.add_argument("--research", type=Path, help="nuclick: MoNuSeg, for research weights")
+    train.add_argument("--batch", type=int, default=8, help="nuclick: patches in a step")
     evaluate = commands.add_parser("evaluate", help="measure a graph on a side of the split")
     evaluate.add_argument("--graph", type=Path, required=True, help="ONNX file")
     evaluate.add_argument("--side", choices=("validation", "test", "folder"), default="validation")
@@ -57,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=2018)
     for command in (train, evaluate):
         command.add_argument("--data", type=Path, required=True)
+        command.add_argument(
+            "--aim",
+            choices=("nucleus", "cell", "gland"),
+            default="nucleus",
+            help="nuclick: objects",
+        )
     return parser
 
 
@@ -105,21 +112,29 @@ def _train_nuclick(options: argparse.Namespace) -> None:
 
     plan = replace(
         Plan(),
+        aim=options.aim,
         seed=options.seed,
         steps=options.steps,
         minutes=options.minutes,
+        batch=options.batch,
         rate=options.rate,
     )
     train(plan, options.data, options.out, research=options.research, start_from=options.start_from)
 
 
 def _evaluate_nuclick(options: argparse.Namespace) -> None:
+    from tilescope_training.nuclick.aims import AIMS
     from tilescope_training.nuclick.evaluate import Extent, evaluate, samples_of
 
-    samples = samples_of(options.data, options.side, options.seed)
-    extent = Extent(options.objects, options.images)
+    aim = AIMS[options.aim]
     evaluate(
-        options.graph, samples, options.out, side=options.side, seed=options.seed, extent=extent
+        options.graph,
+        samples_of(options.data, options.side, options.seed, aim),
+        options.out,
+        side=options.side,
+        seed=options.seed,
+        extent=Extent(options.objects, options.images),
+        aim=aim,
     )
 
 

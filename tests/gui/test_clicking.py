@@ -123,6 +123,22 @@ def test_one_click_one_nucleus(qtbot: QtBot, window: MainWindow) -> None:
         assert annotation.author.detail["prompt"]
 
 
+def test_the_model_that_answers_is_chosen_and_says_what_it_may_be_used_for(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    desk = clicking(window).desk
+    assert desk.model_id == "nuclick-nucleus"
+    choose = window.findChild(QAction, "click.nuclick-gland")
+    assert isinstance(choose, QAction)
+    assert "research use only" in choose.text()
+    choose.trigger()
+    settle(qtbot, window)
+    window.refresh_commands()
+    assert desk.model_id == "nuclick-gland"
+    assert choose.isChecked()
+    assert "non-commercial" in window.status.currentMessage()
+
+
 def test_a_click_is_one_step_to_undo(qtbot: QtBot, window: MainWindow) -> None:
     middle, _mask = nuclei()[0]
     click(qtbot, window, middle)

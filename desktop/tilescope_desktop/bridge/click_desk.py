@@ -51,6 +51,7 @@ class ClickPlace:
 @dataclass(frozen=True, slots=True)
 class _Task:
     place: ClickPlace
+    model_id: str
     prompt: Prompt | None
     then: Then
     beside: bool = False
@@ -65,7 +66,7 @@ class ClickDesk(QObject):
     front
         Returns where clicks are made now, None without a slide; on the window's thread.
     model_id
-        The click model in use.
+        The click model that answers clicks from now on; it may be changed.
     """
 
     failed = Signal(object)
@@ -102,7 +103,7 @@ class ClickDesk(QObject):
         if place is None:
             then(Answer(None, prompt, "open a slide first"))
         else:
-            self._ask(_Task(place, prompt, then, beside=True, instead_of=instead_of))
+            self._ask(_Task(place, self.model_id, prompt, then, beside=True, instead_of=instead_of))
 
     def preview(self, prompt: Prompt, then: Then) -> None:
         """Show what a click here would give, unless the mouse has moved on or clicks wait."""
@@ -110,14 +111,14 @@ class ClickDesk(QObject):
         if place is None:
             return
         with self._changed:
-            self._preview = _Task(place, prompt, then)
+            self._preview = _Task(place, self.model_id, prompt, then)
             self._start()
 
     def warm(self) -> None:
         """Open the model for the slide in front."""
         place = self._front()
         if place is not None:
-            self._ask(_Task(place, None, lambda _answer: None))
+            self._ask(_Task(place, self.model_id, None, lambda _answer: None))
 
     def close(self) -> None:
         """End the thread; calling it twice is fine."""
@@ -197,20 +198,19 @@ class ClickDesk(QObject):
             return task
 
     def _do(self, task: _Task) -> None:
-        session = self._session_for(task.place)
+        session = self._session_for(task.place, task.model_id)
         if task.prompt is None:
             return
         near = task.place.committed(task.prompt, task.instead_of) if task.beside else ()
         (result,) = session.segment([task.prompt], committed=near)
         self._mailbox.post((task.then, self._answer(session, task.place, result)))
 
-    def _session_for(self, place: ClickPlace) -> ClickSession:
-        wanted = (place.source, place.plane, self.model_id)
+    def _session_for(self, place: ClickPlace, model_id: str) -> ClickSession:
+        wanted = (place.source, place.plane, model_id)
         if self._session is None or self._held != wanted:
             self._drop()
             options = ClickOptions(threads=place.threads, plane=place.plane)
-            model = find_model(self.model_id)
-            self._session = ClickSession(model, place.source, place.cache, options)
+            self._session = ClickSession(find_model(model_id), place.source, place.cache, options)
             self._held = wanted
         return self._session
 

@@ -12,6 +12,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence
 
 from tilescope.domain.clicks import Prompt
 from tilescope.domain.geometry import Rect
+from tilescope.domain.manifest import ModelSpec
 from tilescope.io.cache import TileCache
 from tilescope.plugins.registry import installed_models
 from tilescope.store.project import Project, View
@@ -39,6 +40,7 @@ class Clicking(QObject):
 
     def __init__(self, window: MainWindow, objects: Annotating, cache: TileCache) -> None:
         super().__init__(window)
+        self._window = window
         self._objects = objects
         self._cache = cache
         models = [model for model in installed_models() if model.spec.task == _TASK]
@@ -62,12 +64,28 @@ class Clicking(QObject):
                     _SHORTCUT,
                     is_enabled=lambda: bool(models),
                     is_checked=lambda: bench.tool is tool,
-                )
+                ),
+                *(self._choice(model.spec) for model in models),
             ]
         )
         objects.bar.add(tool)
         window.tab_closed.connect(self._release)
         window.closed.connect(self.desk.close)
+
+    def _choice(self, spec: ModelSpec) -> Command:
+        def choose() -> None:
+            self.desk.model_id = spec.id
+            self._objects.bench.take_tool(self.tool.id)
+            self.desk.warm()
+            self._window.status.showMessage(f"Clicks are answered by {spec.id}: {spec.licence}")
+
+        return Command(
+            f"click.{spec.id}",
+            f"{spec.title} ({spec.licence.partition(':')[0]})",
+            "Models/Click to outline",
+            choose,
+            is_checked=lambda: self.desk.model_id == spec.id,
+        )
 
     def _warm(self, *, is_mine: bool) -> None:
         self._key.let_go()

@@ -59,6 +59,10 @@ def click(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Give every object whole, even over another.")
     ] = False,
+    param: Annotated[
+        list[str] | None,
+        typer.Option("--param", metavar="NAME=NUMBER", help="One of the model's parameters."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Threads of one inference. Default: all.")
     ] = None,
@@ -77,7 +81,9 @@ def click(  # noqa: PLR0913, PLR0917 - one parameter per documented option
             "box": box or [],
             "scribble": scribble or [],
         }
-        settings = ClickSettings(um_per_px, diameter_px, overlap, threads, as_json)
+        settings = ClickSettings(
+            um_per_px, diameter_px, tuple(param or ()), overlap, threads, as_json
+        )
         prompts = prompts_of(_in_order(context.meta[_ORDER], given))
         raise typer.Exit(click_objects(model, slide, output, prompts, settings))
 

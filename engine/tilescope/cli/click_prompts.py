@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from tilescope.cli.exits import ALL_GOOD, SOME_FAILED, say
-from tilescope.cli.run import cancelled_by_interrupt, core_count
+from tilescope.cli.run import cancelled_by_interrupt, core_count, parameter
 from tilescope.domain.clicks import Prompt
 from tilescope.errors import AnnotationError, UsageError
 from tilescope.jobs.click import ClickReport, click, write_clicks
@@ -32,6 +32,7 @@ class ClickSettings:
 
     um_per_px: float | None = None
     diameter_px: float | None = None
+    parameters: tuple[str, ...] = ()
     overlap: bool = False
     threads: int | None = None
     as_json: bool = False
@@ -141,7 +142,11 @@ def click_objects(
     model_id: str, slide: Path, output: Path, prompts: Sequence[Prompt], settings: ClickSettings
 ) -> int:
     """Write the objects of the prompts, say what became of each, and return the exit code."""
-    options = ClickOptions(settings.diameter_px, threads=settings.threads or core_count())
+    options = ClickOptions(
+        settings.diameter_px,
+        dict(map(parameter, settings.parameters)),
+        threads=settings.threads or core_count(),
+    )
     with cancelled_by_interrupt() as token:
         report = click(
             find_model(model_id),

@@ -127,7 +127,7 @@ def _found(report: RunReport) -> str:
 def _requests(
     model: InstalledModel, slides: Sequence[Path], output: Path, options: RunOptions
 ) -> list[RunRequest]:
-    parameters = dict(_parameter(text) for text in options.parameters)
+    parameters = dict(parameter(text) for text in options.parameters)
     folders = [result_name(slide) for slide in slides]
     double = sorted({name for name in folders if folders.count(name) > 1})
     if double:
@@ -196,7 +196,14 @@ def _formats(text: str | None) -> tuple[str, ...]:
     return chosen
 
 
-def _parameter(text: str) -> tuple[str, float]:
+def parameter(text: str) -> tuple[str, float]:
+    """Return name and number of a ``--param``.
+
+    Raises
+    ------
+    UsageError
+        When it is not ``NAME=NUMBER``.
+    """
     name, equals, value = text.partition("=")
     try:
         number = float(value)

@@ -78,10 +78,13 @@ class ClickMask:
         ``bool[height, width]`` of the patch; all False when nothing was found.
     score
         Mean probability inside the mask, 0 when it is empty.
+    doubt
+        Why the mask should not be taken for an object, in words; empty when it may.
     """
 
     mask: NDArray[np.bool_]
     score: float
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -128,8 +128,10 @@ def read_folder(directory: Path, modality: Modality) -> tuple[Sample, ...]:
 
 
 def hash_data(directory: Path) -> str:
-    """Return the SHA-256 over index, images and labels in name order: what was trained on."""
-    digest = hashlib.sha256((directory / "index.csv").read_bytes())
+    """Return the SHA-256 over index, if any, images and labels in name order: the training data."""
+    digest = hashlib.sha256()
+    for index in directory.glob("index.csv"):
+        digest.update(index.read_bytes())
     for path in sorted((*directory.glob("images/*"), *directory.glob("labels/*"))):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())

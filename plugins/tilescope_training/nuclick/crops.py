@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
 from scipy.spatial import ConvexHull
 
 from tilescope.plugins.api import Clicks
+from tilescope_training.nuclick.aims import NUCLEUS, Aim
 from tilescope_training.nuclick.prompts import (
     background_click,
     draw_prompt,
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.floating[Any]]
 
-TARGET_DIAMETER_PX = 32.0
-"""Diameter of a usual object on the working grid."""
-
-PATCH_PX = 128
-
 SCALE_SPREAD = 0.3
 """Standard deviation of the logarithm of the scale: a guess is off by up to 1.6 either way."""
 
@@ -40,29 +36,24 @@ OWN_SCALE_SHARE = 0.4
 
 SCALE_BOUNDS = (0.5, 2.0)
 
-OBJECT_BOUNDS_PX = (9.0, 84.0)
-"""Diameters on the working grid that a prompt may be about."""
-
 LEAST_SHARE = 0.3
 """Diameter, as a share of the sample's usual one, below which a label is a speck."""
 
 LEAST_SOLIDITY = 0.92
 """Share of its convex hull that a single nucleus fills; clumps fill less."""
 
-BACKGROUND_SHARE = 0.07
-"""How often the click is on no object."""
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A sample with the bounding boxes of its objects."""
+    """A sample with the bounding boxes of its objects, and what they are."""
 
     sample: Sample
     boxes: tuple[tuple[slice, slice], ...]
     numbers: tuple[int, ...]
+    aim: Aim = NUCLEUS
 
     @classmethod
-    def of(cls, sample: Sample, *, singles: bool = False) -> Subject:
+    def of(cls, sample: Sample, aim: Aim = NUCLEUS, *, singles: bool = False) -> Subject:
         """Return the sample with its objects found, specks left out.
 
         ``singles`` leaves out what may be several objects under one label, too.
@@ -73,7 +64,7 @@ class Subject:
         found = [(box, i) for i, box in boxes if box and areas[i] >= least]
         if singles:
             found = [(b, i) for b, i in found if solidity(sample.labels[b] == i) >= LEAST_SOLIDITY]
-        return cls(sample, tuple(box for box, _ in found), tuple(i for _, i in found))
+        return cls(sample, tuple(box for box, _ in found), tuple(i for _, i in found), aim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +98,17 @@ class Patch:
 def draw_patch(subject: Subject, random: Generator) -> Patch:
     """Return a random patch of the subject with a random prompt."""
     number, clicks, scale = _choose(subject, random)
-    return cut_patch(subject.sample, number, clicks, _backward_matrix(scale, random))
+    backward = _backward_matrix(scale, random)
+    return cut_patch(subject.sample, number, clicks, backward, subject.aim.patch_px)
 
 
-def cut_patch(sample: Sample, number: int, clicks: Clicks, backward: Picture) -> Patch:
+def cut_patch(
+    sample: Sample, number: int, clicks: Clicks, backward: Picture, patch_px: int
+) -> Patch:
     """Return the patch whose middle is the prompt's; ``backward`` leads from patch to sample."""
     origin = middle_of(clicks)
-    half = PATCH_PX / 2.0
-    steps = np.mgrid[0:PATCH_PX, 0:PATCH_PX][::-1] + 0.5 - half
+    half = patch_px / 2.0
+    steps = np.mgrid[0:patch_px, 0:patch_px][::-1] + 0.5 - half
     source = np.einsum("ab,bhw->ahw", backward, steps) + origin[:, None, None] - 0.5
     image, labels = _sample_at(sample, source, backward)
     forward = np.linalg.inv(backward).T
@@ -127,11 +121,11 @@ def cut_patch(sample: Sample, number: int, clicks: Clicks, backward: Picture) ->
 
 
 def _choose(subject: Subject, random: Generator) -> tuple[int, Clicks, float]:
-    sample = subject.sample
-    usual = sample.diameter_px or TARGET_DIAMETER_PX
+    sample, aim = subject.sample, subject.aim
+    usual = sample.diameter_px or aim.diameter_px
     jitter = float(np.clip(np.exp(random.normal(0.0, SCALE_SPREAD)), *SCALE_BOUNDS))
-    scale = jitter * TARGET_DIAMETER_PX / usual
-    if random.random() < BACKGROUND_SHARE or not subject.numbers:
+    scale = jitter * aim.diameter_px / usual
+    if random.random() < aim.background_share or not subject.numbers:
         point = background_click(sample.labels, 0.45 * usual, random)
         if point is not None:
             return 0, Clicks(point, np.zeros((0, 2))), scale
@@ -141,9 +135,9 @@ def _choose(subject: Subject, random: Generator) -> tuple[int, Clicks, float]:
     around = look_around(sample.labels, subject.boxes[chosen], subject.numbers[chosen])
     own = around.diameter_px
     if random.random() < OWN_SCALE_SHARE:
-        scale = TARGET_DIAMETER_PX / own * float(np.exp(random.normal(0.0, 0.2)))
-    scale = float(np.clip(scale, OBJECT_BOUNDS_PX[0] / own, OBJECT_BOUNDS_PX[1] / own))
-    return around.number, draw_prompt(around, random), scale
+        scale = aim.diameter_px / own * float(np.exp(random.normal(0.0, 0.2)))
+    scale = float(np.clip(scale, aim.bounds_px[0] / own, aim.bounds_px[1] / own))
+    return around.number, draw_prompt(around, random, aim.stroke_share), scale
 
 
 def _backward_matrix(scale: float, random: Generator) -> Picture:
@@ -184,9 +178,11 @@ def _sample_at(
     return image.astype(np.float32), labels
 
 
-def subjects_of(samples: Sequence[Sample], *, singles: bool = False) -> tuple[Subject, ...]:
+def subjects_of(
+    samples: Sequence[Sample], aim: Aim, *, singles: bool = False
+) -> tuple[Subject, ...]:
     """Return every sample with its objects found; see `Subject.of`."""
-    return tuple(Subject.of(sample, singles=singles) for sample in samples)
+    return tuple(Subject.of(sample, aim, singles=singles) for sample in samples)
 
 
 def solidity(mask: NDArray[np.bool_]) -> float:

@@ -1,197 +1,54 @@
 """How good click weights are, measured through the engine's own click session.
 
-Every object gets one click at a random place inside it, or beside that place, or on its rim; the
-answer is compared with the object's label. Peers get the same clicks.
+Every object gets one prompt, a click at a random place inside it or a scribble over it; clicks are
+also put beside that place, on the object's rim, and where no object is. What comes back is compared
+with the label. Peers get the same prompts.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import binary_erosion, distance_transform_edt, label
 
 from tilescope.domain.clicks import Prompt
-from tilescope.domain.geometry import Rect
-from tilescope.domain.manifest import WeightsRef
-from tilescope.domain.results import Detections
-from tilescope.io.cache import TileCache
-from tilescope.jobs.clicking.array import ArraySource
-from tilescope.jobs.clicking.session import ClickOptions, ClickSession
-from tilescope.ops.raster import fill
 from tilescope.plugins.parsing import load_manifest
-from tilescope.plugins.registry import InstalledModel
 from tilescope_training import metrics
 from tilescope_training.nuclei.evaluate import Predictor
 from tilescope_training.nuclick import data as datasets
-from tilescope_training.nuclick.crops import Subject
-from tilescope_training.nuclick.peers import Scene, nuclei_labels, object_at
-from tilescope_training.nuclick.prompts import look_around
+from tilescope_training.nuclick.aims import CELL, GLAND, NUCLEUS, Aim
+from tilescope_training.nuclick.bench import MOST_CLICKS, Bench, Row, clicks_needed, model_of
+from tilescope_training.nuclick.cells import read_cells
+from tilescope_training.nuclick.glands import read_glands
+from tilescope_training.nuclick.peers import nuclei_labels, object_at
+from tilescope_training.nuclick.scribbles import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from tilescope.plugins.registry import InstalledModel
     from tilescope_training.nuclei.data import Sample
 
 JITTERS_PX = (1.0, 3.0, 5.0, 10.0)
 REFINED_SHARE = 5
-"""Of so many objects that are clicked on in every condition one is refined by further clicks."""
+"""Of so many objects that are prompted in every condition one is refined by further clicks."""
 
-MOST_CLICKS = 10
-WANTED_IOU = 0.9
-CACHE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One object under one condition."""
-
-    name: str
-    modality: str
-    condition: str
-    number: int
-    diameter_px: float
-    dice: float
-    iou: float
-    hausdorff_px: float
-
-
-def model_of(graph: Path) -> InstalledModel:
-    """Return the model whose weights are an ONNX file, with the shipped manifest's settings."""
-    folder = Path(str(files("tilescope_nuclick")))
-    spec = load_manifest(folder / "plugin.toml").models[0]
-    data = graph.read_bytes()
-    weights = WeightsRef(graph.name, hashlib.sha256(data).hexdigest(), len(data))
-    return InstalledModel(replace(spec, weights=weights), "tilescope.nuclick", graph.parent)
+BACKGROUND_CLICKS = 12
+"""Per image, where no object is."""
 
 
 def shipped_nuclei() -> Path:
     """Return the graph of the nuclei model that comes with Tilescope, one of the peers."""
     folder = Path(str(files("tilescope_nuclei")))
     return folder / load_manifest(folder / "plugin.toml").models[0].weights.file
-
-
-class Bench:
-    """One image with its labels and an open session."""
-
-    def __init__(self, model: InstalledModel, sample: Sample, *, sized: bool = True) -> None:
-        self.sample = sample
-        self.subject = Subject.of(sample)
-        self.scene = Scene.of(sample)
-        diameter = self.scene.diameter_px if sized else None
-        source = ArraySource(sample.image, name=sample.name)
-        options = ClickOptions(diameter, threads=1)
-        self.session = ClickSession(model, source, TileCache(CACHE_BYTES), options)
-
-    def clicks(
-        self, random: Generator, *, border: bool = False, jitter_px: float = 0.0
-    ) -> NDArray[np.float64]:
-        """Return one click per object, float64[n, 2]."""
-        made = []
-        for box, number in zip(self.subject.boxes, self.subject.numbers, strict=True):
-            around = look_around(self.sample.labels, box, number)
-            depth = distance_transform_edt(np.pad(around.mask, 1))[1:-1, 1:-1]
-            chosen = around.mask & (depth <= 2.0) if border else around.mask
-            rows, columns = np.nonzero(chosen)
-            i = int(random.integers(rows.size))
-            angle = random.uniform(0.0, 2.0 * np.pi)
-            point = np.array([columns[i], rows[i]]) + random.uniform(0.0, 1.0, 2)
-            away = jitter_px * np.array([np.cos(angle), np.sin(angle)])
-            made.append(point + away + (around.x0, around.y0))
-        height, width = self.sample.labels.shape
-        return np.clip(np.stack(made), 0.0, np.array([width, height]) - 1e-6)
-
-    def answers(self, points: NDArray[np.float64], chosen: Sequence[int]) -> list[Any]:
-        """Return the session's results for the chosen objects' clicks."""
-        prompts = [Prompt.at(float(x), float(y)) for x, y in points[list(chosen)]]
-        return list(self.session.segment(prompts, allow_overlap=True))
-
-    def compare(self, chosen: Sequence[int], masks: Iterable[Any], condition: str) -> list[Row]:
-        """Return the rows of objects and the masks that stand for them."""
-        return [
-            self._row(self.subject.numbers[i], mask, condition)
-            for i, mask in zip(chosen, masks, strict=True)
-        ]
-
-    def mask_of(self, ring: NDArray[np.float64] | None) -> NDArray[np.bool_]:
-        """Return an outline as bool[h, w]."""
-        height, width = self.sample.labels.shape
-        if ring is None:
-            return np.zeros((height, width), np.bool_)
-        one = Detections.of([ring], np.ones(1, np.float32), np.zeros(1, np.uint16), ("object",))
-        return fill(one, np.ones(1, np.uint32), Rect(0, 0, width, height)) > 0
-
-    def _row(self, number: int, mask: NDArray[np.bool_], condition: str) -> Row:
-        true = self.sample.labels == number
-        rows, columns = np.nonzero(true | mask)
-        window = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        t, m = true[window], mask[window]
-        common, either = int((t & m).sum()), int((t | m).sum())
-        total = int(t.sum() + m.sum())
-        return Row(
-            self.sample.name, self.sample.modality, condition, number,
-            float(2.0 * np.sqrt(t.sum() / np.pi)), 2.0 * common / total, common / either,
-            hausdorff(t, m),
-        )  # fmt: skip
-
-    def label_image(self, masks: Iterable[NDArray[np.bool_]]) -> NDArray[np.int32]:
-        """Return the masks as one label image; the first to take a pixel keeps it."""
-        labels = np.zeros(self.sample.labels.shape, np.int32)
-        for number, mask in enumerate(masks, 1):
-            labels[mask & (labels == 0)] = number
-        return labels
-
-
-def hausdorff(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
-    """Return the Hausdorff distance of two outlines in px, nan when one of them is empty."""
-    if not first.any() or not second.any():
-        return float("nan")
-    a, b = (np.pad(m, 1) & ~binary_erosion(np.pad(m, 1)) for m in (first, second))
-    there = distance_transform_edt(~b)[a].max()
-    back = distance_transform_edt(~a)[b].max()
-    return float(max(there, back))
-
-
-def clicks_needed(bench: Bench, number: int, start: NDArray[np.float64]) -> int:
-    """Return how many clicks an object takes until its IoU is 0.9; one more than the most if more.
-
-    The next click goes to the middle of the largest mistake, as a careful person would put it
-    (Sofiiuk et al. 2021, arXiv 2102.06583).
-    """
-    true = bench.sample.labels == number
-    prompt = Prompt.at(float(start[0]), float(start[1]))
-    for count in range(1, MOST_CLICKS + 1):
-        (result,) = bench.session.segment([prompt], allow_overlap=True)
-        mask = bench.mask_of(result.ring)
-        if (true & mask).sum() >= WANTED_IOU * (true | mask).sum():
-            return count
-        missed, extra = _deepest(true & ~mask), _deepest(mask & ~true)
-        prompt = result.prompt
-        more = missed[0] >= extra[0]
-        prompt = prompt.adding(*missed[1]) if more else prompt.excluding(*extra[1])
-    return MOST_CLICKS + 1
-
-
-def _deepest(mask: NDArray[np.bool_]) -> tuple[float, tuple[float, float]]:
-    """Return area and innermost point of the largest part of a mask."""
-    parts, count = label(mask)
-    if not count:
-        return 0.0, (0.0, 0.0)
-    areas = np.bincount(parts.ravel())[1:]
-    largest = parts == int(areas.argmax()) + 1
-    depth = distance_transform_edt(np.pad(largest, 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(areas.max()), (float(column) + 0.5, float(row) + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,40 +67,77 @@ class Extent:
     images: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is measured with.
+
+    Attributes
+    ----------
+    model, aim
+        The weights and what they are about.
+    predictor
+        The network without clicks that is one of the peers; None leaves it out.
+    """
+
+    model: InstalledModel
+    aim: Aim = NUCLEUS
+    predictor: Predictor | None = None
+
+
 def measure(
-    model: InstalledModel, sample: Sample, predictor: Predictor | None, seed: int, objects: int
+    course: Course, sample: Sample, seed: int, objects: int
 ) -> tuple[list[Row], dict[str, Any]]:
     """Return the rows of one image and its image-wide measures; see `Extent`."""
-    bench = Bench(model, sample)
-    if not bench.subject.numbers:
+    bench = Bench(course.model, sample, course.aim)
+    numbers = bench.subject.numbers
+    if not numbers:
         return [], {}
-    random = np.random.default_rng([seed, len(bench.subject.numbers)])
-    everything = list(range(len(bench.subject.numbers)))
+    random = np.random.default_rng([seed, len(numbers)])
+    everything = list(range(len(numbers)))
     few = sorted(random.permutation(everything)[:objects].tolist())
-    points = bench.clicks(random)
-    masks = [bench.mask_of(r.ring) for r in bench.answers(points, everything)]
-    rows = bench.compare(everything, masks, "interior")
+    points = bench.points(random)
+    asked = bench.scribbles(random) if course.aim is GLAND else _at(points)
+    masks = bench.masks(asked)
+    first = "one scribble" if course.aim is GLAND else "interior"
+    rows = bench.compare(everything, masks, first)
     pairs = metrics.overlap(sample.labels, bench.label_image(masks))
     image = {
         "name": sample.name,
         "modality": sample.modality,
+        "dice": float(np.mean([r.dice for r in rows])),
         "aji": metrics.aggregated_jaccard(pairs),
         "pq": metrics.panoptic_quality(pairs),
-        "clicks": [
-            clicks_needed(bench, bench.subject.numbers[i], points[i]) for i in few[::REFINED_SHARE]
-        ],
+        "object_dice": metrics.object_dice(pairs),
+        "clicks": [clicks_needed(bench, numbers[i], asked[i]) for i in few[::REFINED_SHARE]],
+        "refused": [not m.any() for m in bench.masks(bench.background(random, BACKGROUND_CLICKS))],
     }
-    conditions = [("border", {"border": True})]
-    conditions += [(f"jitter {j:g} px", {"jitter_px": j}) for j in JITTERS_PX]
-    for condition, how in conditions:
-        moved = bench.clicks(np.random.default_rng([seed, 7]), **how)
-        found = bench.answers(moved, few)
-        rows += bench.compare(few, [bench.mask_of(r.ring) for r in found], condition)
-    rows += _peers(bench, points, few, predictor)
-    unsized = Bench(model, sample, sized=False)
-    found = unsized.answers(points, few)
-    rows += bench.compare(few, [bench.mask_of(r.ring) for r in found], "size unknown")
+    conditions = _scribbles(bench, points, seed) if course.aim is GLAND else _clicks(bench, seed)
+    for condition, prompts in conditions.items():
+        rows += bench.compare(few, bench.masks([prompts[i] for i in few]), condition)
+    rows += _peers(bench, points, few, course.predictor)
+    unsized = Bench(course.model, sample, course.aim, sized=False)
+    rows += bench.compare(few, unsized.masks([asked[i] for i in few]), "size unknown")
     return rows, image
+
+
+def _at(points: NDArray[np.float64]) -> list[Prompt]:
+    return [Prompt.at(float(x), float(y)) for x, y in points]
+
+
+def _clicks(bench: Bench, seed: int) -> dict[str, list[Prompt]]:
+    conditions = {"border": bench.points(np.random.default_rng([seed, 7]), border=True)}
+    for jitter in JITTERS_PX:
+        random = np.random.default_rng([seed, 7])
+        conditions[f"jitter {jitter:g} px"] = bench.points(random, jitter_px=jitter)
+    return {condition: _at(points) for condition, points in conditions.items()}
+
+
+def _scribbles(bench: Bench, points: NDArray[np.float64], seed: int) -> dict[str, list[Prompt]]:
+    conditions = {
+        f"{style} scribble": bench.scribbles(np.random.default_rng([seed, 7]), style)
+        for style in STYLES
+    }
+    return {**conditions, "one click": _at(points)}
 
 
 def _peers(
@@ -268,12 +162,18 @@ def summarise(rows: Iterable[Row], images: Iterable[dict[str, Any]]) -> dict[str
     for modality, conditions in sorted(table.items()):
         own = [image for image in images if image.get("modality") == modality]
         needed = np.concatenate([image["clicks"] for image in own])
+        refused = np.concatenate([image["refused"] for image in own])
         summary[modality] = {
             "images": len(own),
+            "dice_of_images": float(np.mean([image["dice"] for image in own])),
+            "dice_of_images_sd": float(np.std([image["dice"] for image in own])),
             "aji": float(np.mean([image["aji"] for image in own])),
             "pq": float(np.mean([image["pq"] for image in own])),
+            "object_dice": float(np.mean([image["object_dice"] for image in own])),
             "clicks_to_iou_0.9_mean": float(needed.mean()),
             "reached_iou_0.9": float((needed <= MOST_CLICKS).mean()),
+            "background_clicks": int(refused.size),
+            "background_refused": float(refused.mean()) if refused.size else float("nan"),
             **{name: _means(members) for name, members in conditions.items()},
         }
     return summary
@@ -284,6 +184,7 @@ def _means(rows: Sequence[Row]) -> dict[str, float]:
     known = distances[np.isfinite(distances)]
     return {
         "objects": len(rows),
+        "answered": float(np.isfinite(distances).mean()),
         "dice": float(np.mean([r.dice for r in rows])),
         "dice_median": float(np.median([r.dice for r in rows])),
         "iou_over_half": float(np.mean([r.iou > 0.5 for r in rows])),
@@ -291,8 +192,11 @@ def _means(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def samples_of(directory: Path, side: str, seed: int) -> tuple[Sample, ...]:
+def samples_of(directory: Path, side: str, seed: int, aim: Aim = NUCLEUS) -> tuple[Sample, ...]:
     """Return the images of a side; ``folder`` is MoNuSeg's held-out part, or any folder's all."""
+    if aim in {CELL, GLAND}:
+        sides = read_cells(directory) if aim is CELL else read_glands(directory)
+        return sides.validation if side == "validation" else sides.test
     if side == "folder":
         train, test = datasets.read_research(directory)
         return test or train
@@ -301,16 +205,23 @@ def samples_of(directory: Path, side: str, seed: int) -> tuple[Sample, ...]:
 
 
 def evaluate(
-    graph: Path, samples: Sequence[Sample], out: Path, *, side: str, seed: int, extent: Extent
+    graph: Path,
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    side: str,
+    seed: int,
+    extent: Extent,
+    aim: Aim = NUCLEUS,
 ) -> None:
     """Measure an ONNX file on the images of one side; write ``SIDE.csv`` and ``SIDE.json``."""
-    model = model_of(graph)
-    predictor = Predictor(shipped_nuclei().read_bytes())
+    predictor = Predictor(shipped_nuclei().read_bytes()) if aim is NUCLEUS else None
+    course = Course(model_of(graph, aim), aim, predictor)
     step = 1 if extent.images is None else max(1, len(samples) // extent.images)
     rows: list[Row] = []
     images: list[dict[str, Any]] = []
     for sample in samples[::step]:
-        found, image = measure(model, sample, predictor, seed, extent.objects)
+        found, image = measure(course, sample, seed, extent.objects)
         rows += found
         images += [image] if image else []
     out.mkdir(parents=True, exist_ok=True)

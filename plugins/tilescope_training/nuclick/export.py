@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tilescope.plugins.api import Clicks
-from tilescope_nuclick.adapter import click_maps, stretch
+from tilescope_nuclick.adapter import stretch
+from tilescope_nuclick.maps import click_maps
 from tilescope_training import shipment
 from tilescope_training.nuclick.network import INPUT_CHANNELS, ClickNetwork
 from tilescope_training.nuclick.train import load_network
@@ -68,7 +69,7 @@ def export(checkpoint: Path, plugin: Path, *, version: str, card: Mapping[str, A
     model = values.pop("model", "nuclick-nucleus")
     graph = to_onnx(load_network(checkpoint))
     files = shipment.Shipment(
-        f"weights/{model}-{version}.onnx", f"golden/{model}-in.npz", f"golden/{model}-out.npz"
+        f"weights/{model}-{version}.onnx", "golden/click-in.npz", f"golden/{model}-out.npz"
     )
     image = golden_input(0)
     values["version"] = version

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilescope_nuclick.adapter import click_maps, stretch
+from tilescope_nuclick.adapter import stretch
+from tilescope_nuclick.maps import click_maps
 from tilescope_training.nuclei import augment, stains
 from tilescope_training.nuclei.augment import Crop
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     Picture = NDArray[np.floating[Any]]
 
-GREY_SHARE = 0.35
-"""How often a stained patch is shown as the darkness of red alone."""
-
 LEAST_LIGHT = 1.0 / 255.0
 
 
@@ -31,9 +29,12 @@ def light_fluorescence(patch: Patch, textures: Picture, random: Generator) -> Pi
     return _planes(augment.light_signal(_crop(grey, patch), textures, random))
 
 
-def light_stained(patch: Patch, textures: Picture, random: Generator) -> Picture:
-    """Return the planes of a patch with dark objects, float32[3, n, n], not yet stretched."""
-    if random.random() < GREY_SHARE:
+def light_stained(patch: Patch, textures: Picture, random: Generator, grey_share: float) -> Picture:
+    """Return the planes of a patch with dark objects, float32[3, n, n], not yet stretched.
+
+    ``grey_share`` is how often the darkness of red alone is shown.
+    """
+    if random.random() < grey_share:
         grey = np.repeat(augment.darkness(patch.image, random), 3, axis=2)
         return _planes(augment.light_signal(_crop(grey, patch), textures, random))
     image = restain(patch.image, random)

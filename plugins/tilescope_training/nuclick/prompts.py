@@ -15,6 +15,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from tilescope.plugins.api import Clicks
+from tilescope_training.nuclick.scribbles import draw_scribble
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     Points = NDArray[np.float64]
 
 BOX_SHARE = 0.06
-STROKE_SHARE = 0.06
 SECOND_SHARE = 0.15
 """How often a prompt has further points on the object."""
 
@@ -79,15 +79,15 @@ def look_around(labels: NDArray[np.int32], box: tuple[slice, slice], number: int
     return Surroundings(window, left, top, number)
 
 
-def draw_prompt(around: Surroundings, random: Generator) -> Clicks:
-    """Return a random prompt for the object."""
+def draw_prompt(around: Surroundings, random: Generator, stroke_share: float) -> Clicks:
+    """Return a random prompt for the object, a scribble as often as ``stroke_share`` says."""
     kind = random.random()
     if kind < BOX_SHARE:
         return _moved(box_prompt(_shaken_box(around, random)), around)
-    if kind < BOX_SHARE + STROKE_SHARE:
-        stroke = _scatter(around.mask, int(random.integers(2, 5)), random)
+    if kind < BOX_SHARE + stroke_share:
         none = np.zeros((0, 2))
-        return _moved(Clicks(none, _outside_points(around, random), (stroke,)), around)
+        strokes = draw_scribble(around.mask, random)
+        return _moved(Clicks(none, _outside_points(around, random), strokes), around)
     inside = [first_click(around, random)]
     if random.random() < SECOND_SHARE:
         inside.append(_scatter(around.mask, int(random.integers(1, 4)), random))

@@ -12,7 +12,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from tilescope.plugins.api import Clicks
 from tilescope_training.nuclei import augment, stains
 from tilescope_training.nuclick import light
-from tilescope_training.nuclick.crops import PATCH_PX, Patch, draw_patch, subjects_of
+from tilescope_training.nuclick.aims import NUCLEUS, Aim
+from tilescope_training.nuclick.crops import Patch, draw_patch, subjects_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,8 +32,8 @@ RIM_WEIGHT = 2.0
 """Extra weight, beside the 1 of background: the object, other objects, and the object's outline."""
 
 
-UNSURE_KINDS = frozenset({"research"})
-"""Kinds in whose labels touching objects may be one."""
+UNSURE_KINDS = frozenset({"research", "crowded"})
+"""Kinds in whose labels several objects may be one."""
 
 
 class PromptStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):
@@ -46,6 +47,8 @@ class PromptStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):
         Samples by kind: ``fluorescence``, ``histology``, ``grey`` and others with dark objects.
     shares
         How often each kind is drawn, ``synthetic`` and ``blank`` among them; they sum to one.
+    aim
+        What the objects are.
     """
 
     def __init__(
@@ -56,10 +59,12 @@ class PromptStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):
         *,
         start: int = 0,
         texture_count: int = 96,
+        aim: Aim = NUCLEUS,
     ) -> None:
         super().__init__()
+        self.aim = aim
         self.subjects = {
-            kind: subjects_of(pool.samples, singles=kind in UNSURE_KINDS)
+            kind: subjects_of(pool.samples, aim, singles=kind in UNSURE_KINDS)
             for kind, pool in pools.items()
         }
         self.chances = {kind: pool.chances for kind, pool in pools.items()}
@@ -86,19 +91,21 @@ class PromptStream(IterableDataset["tuple[Tensor, Tensor, Tensor]"]):
             patch = self._pick("fluorescence", random)
             stained = light.make_stained(patch, self.textures, random)
             made = Patch(stained, patch.labels, patch.number, patch.clicks)
-            return light.light_stained(made, self.textures, random), made
+            return light.light_stained(made, self.textures, random, self.aim.grey_share), made
         patch = self._pick(kind, random)
-        shine = light.light_fluorescence if kind == "fluorescence" else light.light_stained
-        return shine(patch, self.textures, random), patch
+        if kind == "fluorescence":
+            return light.light_fluorescence(patch, self.textures, random), patch
+        return light.light_stained(patch, self.textures, random, self.aim.grey_share), patch
 
     def _pick(self, kind: str, random: Generator) -> Patch:
         index = int(random.choice(len(self.subjects[kind]), p=self.chances[kind]))
         return draw_patch(self.subjects[kind][index], random)
 
     def _blank(self, random: Generator) -> tuple[Picture, Patch]:
-        image = augment.make_blank(PATCH_PX, self.textures, random)
-        middle = np.full((1, 2), PATCH_PX / 2.0)
-        none = np.zeros((PATCH_PX, PATCH_PX), np.int32)
+        side = self.aim.patch_px
+        image = augment.make_blank(side, self.textures, random)
+        middle = np.full((1, 2), side / 2.0)
+        none = np.zeros((side, side), np.int32)
         patch = Patch(image, none, 0, Clicks(middle, np.zeros((0, 2))))
         return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32), patch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ import torch
 
 from tilescope_training.nuclei.data import hash_data
 from tilescope_training.nuclick import data as datasets
+from tilescope_training.nuclick.aims import AIMS, CELL, GLAND, H_AND_E, NUCLEUS, Aim
+from tilescope_training.nuclick.cells import crowd, read_cells
+from tilescope_training.nuclick.glands import read_glands
 from tilescope_training.nuclick.loss import measure_loss
 from tilescope_training.nuclick.network import ClickNetwork, ClickShape, take_over
 from tilescope_training.nuclick.stream import PromptStream
@@ -25,15 +28,20 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.03
 
+CELL_SHARES = {"cell": 0.45, "crowded": 0.5, "blank": 0.05}
+GLAND_SHARES = {"gland": 0.96, "blank": 0.04}
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that decides a run, written beside its checkpoints.
 
+    ``aim`` names what the objects are, one of `tilescope_training.nuclick.aims.AIMS`.
     ``minutes`` bounds the run: the learning rate follows whichever of step and clock is further, so
     a slow machine ends on time with a finished schedule.
     """
 
+    aim: str = "nucleus"
     seed: int = 2018
     steps: int = 12000
     minutes: float = 80.0
@@ -46,7 +54,7 @@ class Plan:
     widths: tuple[int, int, int, int] = (24, 64, 128, 128)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.minutes <= 0 or self.batch < 1:
+        if self.aim not in AIMS or self.steps < 1 or self.minutes <= 0 or self.batch < 1:
             raise ValueError(f"not a plan: {self}")
 
 
@@ -60,14 +68,47 @@ class Material:
         Samples by kind and how often each kind is drawn.
     record
         What was trained on and what was held out, for ``run.json``.
+    aim
+        What the objects are.
     """
 
     pools: Mapping[str, Pool]
     shares: Mapping[str, float]
-    record: Mapping[str, Any]
+    record: Mapping[str, Any] = field(repr=False)
+    aim: Aim = NUCLEUS
 
 
 def gather(plan: Plan, data: Path, research: Path | None) -> Material:
+    """Return what the plan's aim is trained on; ``research`` is for nuclei only."""
+    makers = {CELL.name: gather_cells, GLAND.name: gather_glands}
+    if plan.aim in makers:
+        return makers[plan.aim](data)
+    return gather_nuclei(plan, data, research)
+
+
+def gather_cells(data: Path) -> Material:
+    """Return the white blood cells, alone and with others around them."""
+    sides = read_cells(data)
+    pools = {
+        "cell": datasets.even_pool(sides.train, CELL.stored_px),
+        "crowded": datasets.even_pool([crowd(s) for s in sides.train], CELL.stored_px),
+    }
+    return Material(pools, CELL_SHARES, _record(data, sides), CELL)
+
+
+def gather_glands(data: Path) -> Material:
+    """Return the glands."""
+    sides = read_glands(data)
+    pools = {"gland": datasets.even_pool(sides.train, GLAND.stored_px)}
+    return Material(pools, GLAND_SHARES, _record(data, sides), GLAND)
+
+
+def _record(data: Path, sides: datasets.Sides) -> dict[str, Any]:
+    held_out = [sample.name for sample in (*sides.validation, *sides.test)]
+    return {"data_sha256": hash_data(data), "held_out": sorted(held_out)}
+
+
+def gather_nuclei(plan: Plan, data: Path, research: Path | None) -> Material:
     """Return the CC0 samples and, for research weights, those of MoNuSeg."""
     samples, split = datasets.read_permissive(data, plan.seed)
     pools = datasets.permissive_pools(samples, split)
@@ -79,10 +120,10 @@ def gather(plan: Plan, data: Path, research: Path | None) -> Material:
     if research is None:
         return Material(pools, datasets.PERMISSIVE_SHARES, record)
     train, test = datasets.read_research(research)
-    pools["research"] = datasets.research_pool(train)
+    pools["research"] = datasets.even_pool(train, NUCLEUS.stored_px)
     record["research_sha256"] = hash_data(research)
     record["research_held_out"] = [sample.name for sample in test]
-    return Material(pools, datasets.RESEARCH_SHARES, record)
+    return Material(pools, datasets.RESEARCH_SHARES, record, H_AND_E)
 
 
 def train(
@@ -108,7 +149,9 @@ def train(
     if start_from is not None and not checkpoint.exists():
         begin_with(network, load_average(start_from))
     run = Run(plan, network, checkpoint, rate_at=partial(learning_rate, plan), losses=_losses)
-    stream = PromptStream(material.pools, material.shares, plan.seed, start=run.step)
+    stream = PromptStream(
+        material.pools, material.shares, plan.seed, start=run.step, aim=material.aim
+    )
     run.finish(stream, out / "curve.csv")
     return checkpoint
 

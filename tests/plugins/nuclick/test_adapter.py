@@ -7,9 +7,11 @@ import pytest
 from scipy.ndimage import binary_fill_holes, gaussian_filter, label
 
 from tilescope.plugins.api import Clicks, Contrast, TileImage
-from tilescope_nuclick.adapter import NuClick, click_maps, fill_holes, grow, stretch
+from tilescope_nuclick.adapter import NuClick, stretch
+from tilescope_nuclick.maps import MOST_STROKE_POINTS, click_maps, points_on
+from tilescope_nuclick.regions import fill_holes, grow
 
-PARAMETERS = {"threshold": 0.5, "min_area_px": 20.0}
+PARAMETERS = {"threshold": 0.5, "min_area_px": 20.0, "least_score": 0.0}
 NONE = np.zeros((0, 2))
 SIDE = 128
 GLASS = Contrast(dark_background=False, low=(40.0, 30.0, 60.0), high=(240.0, 240.0, 240.0))
@@ -117,6 +119,37 @@ def test_a_stroke_is_one_line():
     assert (inside[59:61, 30:90] == 1).all()
     assert inside[:, :25].sum() == inside[:50].sum() == 0
     assert not outside.any()
+
+
+def test_points_anywhere_cost_no_more_than_those_in_the_patch():
+    far = [(1e300, 5), (-1e300, -1e300), (64, 1e12), (-3, 64)]
+    inside, outside = click_maps(at(*far, outside=far, strokes=[far, [(60, 60)]]), (SIDE, SIDE))
+    assert np.isfinite(inside).all()
+    assert inside[60, 60] == 1
+    assert outside[64].sum() < 2
+    found = NuClick().decode(answer((64, 64, 14)), at((64, 64), (1e300, 5)), PARAMETERS)
+    assert found.mask[64, 64]
+
+
+def test_a_stroke_of_very_many_points_is_drawn_through_some_of_them():
+    turns = np.linspace(0, 40, 100_000)
+    spiral = np.stack([64 + turns * np.cos(turns), 64 + turns * np.sin(turns)], axis=1)
+    clicks = at(strokes=[spiral])
+    assert len(points_on(clicks)) == MOST_STROKE_POINTS
+    inside, _ = click_maps(clicks, (SIDE, SIDE))
+    rows, columns = np.floor(spiral[::100, ::-1]).astype(int).T
+    assert (inside[rows, columns] > 0.5).mean() > 0.95
+
+
+def test_an_unsure_answer_is_doubted_unless_the_prompt_says_what_is_not_the_object():
+    disc = answer((64, 64, 14))
+    sure = NuClick().decode(disc, at((64, 64)), {**PARAMETERS, "least_score": 0.85})
+    assert not sure.doubt
+    wanted = {**PARAMETERS, "least_score": 0.95}
+    doubted = NuClick().decode(disc, at((64, 64)), wanted)
+    assert "0.90" in doubted.doubt
+    np.testing.assert_array_equal(doubted.mask, sure.mask)
+    assert not NuClick().decode(disc, at((64, 64), outside=[(90, 64)]), wanted).doubt
 
 
 def stained(seed=0):

@@ -27,6 +27,7 @@ def test_a_perfect_answer_has_full_marks_whatever_its_numbers():
         metrics.dsb_average_precision,
         metrics.aggregated_jaccard,
         metrics.panoptic_quality,
+        metrics.object_dice,
     ):
         assert measure(pairs) == pytest.approx(1.0)
 
@@ -41,6 +42,8 @@ def test_one_hit_one_miss_one_invention():
     # Intersection 3; union 4 (object 1) + 2 (object 2) + 1 (unused prediction).
     assert metrics.aggregated_jaccard(pairs) == pytest.approx(3 / 7)
     assert metrics.panoptic_quality(pairs) == pytest.approx(0.75 / 2)
+    # Dice of the hit is 6/7: over true areas 6/7 * 4/6, over found ones 6/7 * 3/4; their mean.
+    assert metrics.object_dice(pairs) == pytest.approx(17 / 28)
 
 
 def test_a_merged_pair_is_one_hit_at_most():

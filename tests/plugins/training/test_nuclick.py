@@ -20,20 +20,18 @@ from tilescope.domain.manifest import WeightsRef
 from tilescope_training.networks.unet import NucleiNetwork, UNetShape
 from tilescope_training.nuclei.data import Sample, nuclear_diameter
 from tilescope_training.nuclei.stream import make_pool
+from tilescope_training.nuclick import bench, evaluate, light
 from tilescope_training.nuclick import data as datasets
-from tilescope_training.nuclick import evaluate, light
-from tilescope_training.nuclick.crops import (
-    LEAST_SOLIDITY,
-    PATCH_PX,
-    Subject,
-    draw_patch,
-    solidity,
-)
+from tilescope_training.nuclick.aims import AIMS, CELL, GLAND, NUCLEUS, Aim
+from tilescope_training.nuclick.cells import crowd, read_cells
+from tilescope_training.nuclick.crops import LEAST_SOLIDITY, Subject, draw_patch, solidity
 from tilescope_training.nuclick.export import fill_model, golden_input, to_onnx
+from tilescope_training.nuclick.glands import TEST_PATIENTS, VALIDATION_PATIENTS, read_glands
 from tilescope_training.nuclick.loss import measure_loss
 from tilescope_training.nuclick.network import ClickNetwork, ClickShape, take_over
 from tilescope_training.nuclick.peers import Scene, object_at
 from tilescope_training.nuclick.prompts import box_prompt, draw_prompt, first_click, look_around
+from tilescope_training.nuclick.scribbles import MOST_POINTS, STYLES, draw_scribble
 from tilescope_training.nuclick.stream import PromptStream, weigh
 from tilescope_training.nuclick.train import Plan, learning_rate
 from tilescope_training.shipment import fold_normalisation, run_onnx
@@ -96,7 +94,7 @@ def test_points_off_the_object_are_off_it_but_for_a_few(subject):
     for _ in range(300):
         i = int(random.integers(len(subject.numbers)))
         around = look_around(subject.sample.labels, subject.boxes[i], subject.numbers[i])
-        clicks = draw_prompt(around, random)
+        clicks = draw_prompt(around, random, 0.1)
         boxes += len(clicks.outside) == 8
         strokes += bool(clicks.strokes)
         if len(clicks.outside) == 8:
@@ -116,12 +114,14 @@ def test_a_box_is_trained_on_as_it_is_asked_with():
     np.testing.assert_allclose(np.sort(ours.outside, axis=0), np.sort(theirs.outside, axis=0))
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_clicks_and_labels_are_moved_alike(subject, seed):
+@pytest.mark.parametrize("aim", AIMS.values(), ids=AIMS)
+@pytest.mark.parametrize("seed", range(6))
+def test_clicks_and_labels_are_moved_alike(seed, aim):
+    subject = Subject.of(make_sample(), aim)
     random = np.random.default_rng(seed)
     for _ in range(6):
         patch = draw_patch(subject, random)
-        assert patch.image.shape == (PATCH_PX, PATCH_PX, 3)
+        assert patch.image.shape == (aim.patch_px, aim.patch_px, 3)
         if not patch.number:
             assert not patch.target.any()
             continue
@@ -131,10 +131,129 @@ def test_clicks_and_labels_are_moved_alike(subject, seed):
             diameter = 2 * np.sqrt(patch.target.sum() / np.pi)
             assert away <= 0.25 * diameter + 2
         if len(patch.clicks.on_object) == 1:
-            np.testing.assert_allclose(patch.clicks.middle, PATCH_PX / 2, atol=1e-6)
+            np.testing.assert_allclose(patch.clicks.middle, aim.patch_px / 2, atol=1e-6)
         # The object's shade is its label: what is seen is what is meant.
         shade = patch.image[..., 0][patch.target > 0]
         assert abs(np.median(shade) * 255 - (60 + 5 * patch.number)) < 2
+
+
+def long_object():
+    """Return a bent band, 40 px wide and about 250 px long, and its middle line's length."""
+    rows, columns = np.indices((180, 220))
+    bend = np.abs(np.hypot(rows - 180, columns - 110) - 110) < 20
+    return bend & (rows < 170)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("seed", range(4))
+def test_a_scribble_follows_the_object(style, seed):
+    mask, random = long_object(), np.random.default_rng(seed)
+    for _ in range(4):
+        strokes = draw_scribble(mask, random, style)
+        points = np.concatenate(strokes)
+        assert all(1 <= len(stroke) <= MOST_POINTS for stroke in strokes)
+        assert (len(strokes) > 1) == (style == "branching")
+        there = mask[tuple(np.clip(points, 0, (219, 179)).astype(int).T[::-1])]
+        assert there.mean() > 0.9
+
+
+def test_scribbles_are_as_long_as_their_style():
+    mask, random = long_object(), np.random.default_rng(0)
+    lengths = {
+        style: [
+            np.hypot(*np.diff(draw_scribble(mask, random, style)[0], axis=0).T).sum()
+            for _ in range(20)
+        ]
+        for style in ("long", "incomplete", "short")
+    }
+    assert min(lengths["long"]) > max(lengths["short"])
+    assert np.mean(lengths["long"]) > 1.4 * np.mean(lengths["incomplete"])
+    assert np.mean(lengths["incomplete"]) > 1.4 * np.mean(lengths["short"])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 90), (3, 2), (300, 2)])
+def test_any_object_can_be_scribbled_on(shape):
+    mask = np.ones(shape, np.bool_)
+    for style in STYLES:
+        points = np.concatenate(draw_scribble(mask, np.random.default_rng(1), style))
+        assert np.isfinite(points).all()
+    one = np.zeros((120, 120), np.bool_)
+    one[57, 61] = True
+    (stroke,) = draw_scribble(one, np.random.default_rng(2), "long")
+    np.testing.assert_allclose(stroke, [[61.5, 57.5]], atol=0.1)
+
+
+def test_an_aim_that_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="aim"):
+        Aim("disc", 100, 32.0, (9.0, 84.0))
+    with pytest.raises(ValueError, match="aim"):
+        replace(NUCLEUS, bounds_px=(40.0, 84.0))
+
+
+def write_set(folder, images, labels, suffix="png"):
+    for name, arrays in (("images", images), ("labels", labels)):
+        (folder / name).mkdir()
+        for stem, pixels in arrays.items():
+            data = imagecodecs.png_encode(pixels)
+            (folder / name / f"{stem}.{suffix}").write_bytes(data)
+
+
+def test_cells_are_held_out_in_runs_with_a_gap_beside(tmp_path):
+    rows, columns = np.indices((20, 24))
+    labels = {}
+    for n in range(1, 301):
+        cell = np.hypot(rows - 10, columns - 12) < 5 + (n in range(101, 131)) * 3
+        labels[f"dataset1_{n:03}"] = np.where(cell, 128, 0).astype(np.uint8)
+    images = {stem: np.repeat(255 - 128 * (v[..., None] > 0), 3, 2).astype(np.uint8)
+              for stem, v in labels.items()}  # fmt: skip
+    write_set(tmp_path, images, labels)
+    sides = read_cells(tmp_path)
+    numbers = [
+        {int(s.name[-3:]) for s in side} for side in (sides.train, sides.validation, sides.test)
+    ]
+    assert set(range(101, 131)) < numbers[2]
+    assert len(numbers[2]) == 60
+    assert len(numbers[1]) == 30
+    held_out = numbers[1] | numbers[2]
+    assert min(abs(a - b) for a in numbers[0] for b in held_out) == 4
+    # The larger cells of a held-out run do not tell training how large cells are.
+    assert {s.diameter_px for s in sides.test} == {s.diameter_px for s in sides.train}
+    assert sides.train[0].diameter_px == pytest.approx(10, rel=0.1)
+    assert set(np.unique(sides.test[0].labels)) == {0, 1}
+
+
+def test_a_crowd_has_the_cell_once_and_others_around():
+    sample = make_sample("histology", shape=(60, 60))
+    sample = replace(sample, labels=(sample.labels == 1).astype(np.int32))
+    crowded = crowd(sample)
+    assert crowded.image.shape == (120, 120, 3)
+    np.testing.assert_array_equal(crowded.labels[30:90, 30:90], sample.labels)
+    assert (crowded.labels == 1).sum() == sample.labels.sum()
+    np.testing.assert_array_equal(crowded.image[30:90, 30:90], sample.image)
+    assert set(np.unique(crowded.labels)) == {0, 1, 2}
+
+
+def test_glands_are_held_out_by_patient(tmp_path):
+    rows, columns = np.indices((40, 50))
+    gland = (np.hypot(rows - 20, columns - 25) < 12).astype(np.uint16)
+    labels = {f"train_{n}": gland for n in range(1, 86)}
+    images = {stem: np.full((40, 50, 3), 200, np.uint8) for stem in labels}
+    write_set(tmp_path, images, labels)
+    sides = read_glands(tmp_path)
+    sizes = [len(side) for side in (sides.train, sides.validation, sides.test)]
+    assert sizes == [63, 6, 16]
+    names = {s.name for s in sides.test}
+    assert names == {f"train_{n}" for numbers in TEST_PATIENTS.values() for n in numbers}
+    assert not set(TEST_PATIENTS) & set(VALIDATION_PATIENTS)
+
+
+def test_a_pool_keeps_the_usual_size_of_all_samples():
+    sample = replace(make_sample(radius=16), diameter_px=40.0)
+    (kept,) = datasets.even_pool([sample], 20.0).samples
+    assert kept.labels.shape[0] < 0.8 * sample.labels.shape[0]
+    assert kept.diameter_px == 20.0
+    (large,) = datasets.even_pool([sample], 90.0).samples
+    assert large.diameter_px == 40.0
 
 
 def test_the_stream_is_repeatable_and_holds_every_kind():
@@ -247,7 +366,15 @@ def test_the_rate_rises_stays_and_falls():
     assert rates[-1] <= 0.02
 
 
-@pytest.mark.parametrize("model", ["nuclick-nucleus"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "nuclick-nucleus",
+        "nuclick-cell",
+        "nuclick-gland",
+        "nuclick-nucleus-research",
+    ],
+)
 def test_the_shipped_files_fit_together(model):
     root = Path(str(files("tilescope_nuclick")))
     models = tomllib.loads((root / "plugin.toml").read_text(encoding="utf-8"))["model"]
@@ -263,15 +390,17 @@ def test_the_shipped_files_fit_together(model):
     np.testing.assert_array_equal(given, golden_input(0))
     np.testing.assert_allclose(run_onnx(graph, given), wanted, atol=table["golden"]["atol"])
     assert ("non-commercial" in table["licence"]) == ("NC" in table["card"]["data_licence"])
+    assert ("GPL" in table["licence"]) == ("GPL" in table["card"]["data_licence"])
 
 
 def test_filling_changes_one_model_only():
     text = (Path(str(files("tilescope_nuclick"))) / "plugin.toml").read_text(encoding="utf-8")
-    second = text[text.index("[[model]]") :].replace('"nuclick-nucleus"', '"nuclick-other"')
-    filled = fill_model(f"{text}\n{second}", "nuclick-other", {"bytes": 7, "seed": 1})
-    before, after = (tomllib.loads(t)["model"] for t in (f"{text}\n{second}", filled))
-    assert after[0] == before[0]
-    assert after[1]["weights"]["bytes"] == 7
+    filled = fill_model(text, "nuclick-cell", {"bytes": 7, "seed": 1})
+    before, after = (tomllib.loads(t)["model"] for t in (text, filled))
+    changed = [a["id"] for a, b in zip(after, before, strict=True) if a != b]
+    assert changed == ["nuclick-cell"]
+    (cell,) = [model for model in after if model["id"] == "nuclick-cell"]
+    assert cell["weights"]["bytes"] == 7
     with pytest.raises(ValueError, match="not one"):
         fill_model(text, "nuclick-third", {})
 
@@ -280,8 +409,8 @@ def test_hausdorff_is_the_farthest_nearest_distance():
     a, b = np.zeros((40, 40), np.bool_), np.zeros((40, 40), np.bool_)
     a[10:20, 10:20] = True
     b[10:20, 10:26] = True
-    assert evaluate.hausdorff(a, b) == 6
-    assert np.isnan(evaluate.hausdorff(a, np.zeros_like(a)))
+    assert bench.hausdorff(a, b) == 6
+    assert np.isnan(bench.hausdorff(a, np.zeros_like(a)))
 
 
 def test_peers_find_a_disc():
@@ -294,13 +423,31 @@ def test_peers_find_a_disc():
     np.testing.assert_array_equal(object_at(make_sample().labels, x, y), true)
 
 
-def test_an_image_is_measured_in_every_condition(tmp_path):
+@pytest.mark.parametrize("aim", [NUCLEUS, GLAND], ids=["nucleus", "gland"])
+def test_prompts_on_the_background_touch_no_label(tmp_path, aim):
     weights = tmp_path / "w.onnx"
     weights.write_bytes(to_onnx(small_network()))
-    model = evaluate.model_of(weights)
-    assert isinstance(model.spec.weights, WeightsRef)
-    rows, image = evaluate.measure(model, make_sample(shape=(90, 90)), None, 1, 4)
-    summary = evaluate.summarise(rows, [image])["fluorescence"]
-    assert summary["interior"]["objects"] == 4
-    assert {"border", "jitter 3 px", "size unknown", "peer: flood fill"} <= set(summary)
-    assert 0 <= summary["aji"] <= 1
+    sample = make_sample("histology", radius=6)
+    opened = bench.Bench(bench.model_of(weights, aim), sample, aim)
+    prompts = opened.background(np.random.default_rng(0), 40)
+    assert len(prompts) > 10
+    assert all(bool(p.clicks.strokes) == (aim is GLAND) for p in prompts)
+    points = np.concatenate([p.clicks.on_object for p in prompts])
+    columns, rows = np.floor(points).astype(int).T
+    assert not sample.labels[rows, columns].any()
+
+
+@pytest.mark.parametrize("aim", [NUCLEUS, CELL, GLAND], ids=AIMS)
+def test_an_image_is_measured_in_every_condition(tmp_path, aim):
+    weights = tmp_path / "w.onnx"
+    weights.write_bytes(to_onnx(small_network()))
+    course = evaluate.Course(bench.model_of(weights, aim), aim)
+    assert isinstance(course.model.spec.weights, WeightsRef)
+    rows, image = evaluate.measure(course, make_sample("histology", shape=(90, 90)), 1, 4)
+    summary = evaluate.summarise(rows, [image])["histology"]
+    first = "one scribble" if aim is GLAND else "interior"
+    assert summary[first]["objects"] == 4
+    others = {"short scribble", "one click"} if aim is GLAND else {"border", "jitter 3 px"}
+    assert {*others, "size unknown", "peer: flood fill"} <= set(summary)
+    assert all(0 <= summary[key] <= 1 for key in ("aji", "pq", "object_dice"))
+    assert summary["background_clicks"] > 0

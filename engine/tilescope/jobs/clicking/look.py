@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,16 @@ from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 
 Ring = NDArray[np.float64]
+Outputs = dict[str, NDArray[np.float32]]
 
 #: Points on the object lie within this share of the patch, so that the object fits, too.
 _SPREAD_SHARE = 0.7
 #: Level-0 pixels per working pixel are at least so many; a patch is at most so many slides wide.
 _NEAREST = 1 / 64
 _FARTHEST = 1.5
+#: Outlines are traced on a grid so many times as fine, smoothed over so many of its pixels.
+_FINER = 2
+_SMOOTHING_PX = 7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,28 +44,68 @@ class Look:
     ----------
     factor
         Level-0 pixels per working pixel.
-    area_px, score
-        Area on the working grid and mean probability, both 0 when nothing was found.
+    score
+        Mean probability, 0 when nothing was found.
     cut
         Whether the object reaches the edge of the patch, so that more of it may lie outside.
-    ring
-        Outline in level-0 pixels; None when nothing was found.
+    piece
+        The smallest window of the mask that holds all of it, ``bool[h, w]`` on the working grid;
+        empty when nothing was found.
+    corner
+        Where the piece begins on the working grid, x then y.
+    doubt
+        Why the object should not be taken for one; empty when it may.
     """
 
     factor: float
-    area_px: float
     score: float
     cut: bool
-    ring: Ring | None
+    piece: NDArray[np.bool_]
+    corner: tuple[int, int]
+    doubt: str = ""
+
+    @property
+    def is_found(self) -> bool:
+        """Tell whether there is an object."""
+        return self.piece.size > 0
+
+    @property
+    def area_px(self) -> int:
+        """Area on the working grid, 0 when nothing was found."""
+        return int(self.piece.sum())
 
     @property
     def diameter_px(self) -> float:
         """Level-0 diameter of the circle of the object's area."""
         return 2.0 * math.sqrt(self.area_px / math.pi) * self.factor
 
+    def ring(self) -> Ring | None:
+        """Return the outline without stairs, in level-0 pixels; None when nothing was found."""
+        fine = outlines(smoothed(self.piece).astype(np.int32))
+        if not len(fine):
+            return None
+        x0, y0 = (_FINER * v - _SMOOTHING_PX for v in self.corner)
+        return to_level0(fine.rings, x0=x0, y0=y0, factor=self.factor / _FINER)
+
+
+def smoothed(piece: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask on a grid ``_FINER`` times as fine, without its stairs.
+
+    ``bool[2 h + 14, 2 w + 14]``: there is a margin of ``_SMOOTHING_PX`` around it. A pixel belongs
+    to it where most of the square about it does.
+    """
+    reach = _SMOOTHING_PX // 2
+    fine = piece.repeat(_FINER, axis=0).repeat(_FINER, axis=1)
+    counts = np.pad(fine, _SMOOTHING_PX + reach).astype(np.uint8)
+    for axis in (0, 1):
+        count = counts.shape[axis] - 2 * reach
+        shifted = [counts.take(range(i, i + count), axis) for i in range(_SMOOTHING_PX)]
+        counts = np.sum(shifted, axis=0, dtype=np.uint8)
+    return np.asarray(2 * counts > _SMOOTHING_PX**2)
+
 
 #: What is found where nobody has to look.
-NOTHING = Look(1.0, 0.0, 0.0, cut=False, ring=None)
+NOTHING = Look(1.0, 0.0, cut=False, piece=np.zeros((0, 0), np.bool_), corner=(0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +139,16 @@ class View:
             there[part.y0 : part.y1, part.x0 : part.x1] = True
             pixels[~there] = np.median(pixels[there], axis=0).astype(pixels.dtype)
         return TileImage(pixels, self.contrast)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """What the graph is given at once, and for each prompt its clicks, patch and scale."""
+
+    inputs: Mapping[str, NDArray[np.float32]]
+    clicks: tuple[Clicks, ...]
+    rects: tuple[Rect, ...]
+    factors: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +188,20 @@ class Looker:
         size = self.view.source.info.size
         farthest = _FARTHEST * max(size.width, size.height) / self.patch_px
         factors = [min(max(factor, _NEAREST), farthest) for factor in factors]
-        batch = self.model.spec.tile.max_batch
+        most = self.model.spec.tile.max_batch
         found: list[Look] = []
-        for first in range(0, len(clicks), batch):
-            token.raise_if_cancelled()
-            part = slice(first, first + batch)
-            found += self._batch(clicks[part], factors[part], token)
+        waiting: tuple[_Batch, Future[Outputs]] | None = None
+        # While the graph works on one batch the next one is read and the one before is decoded.
+        with ThreadPoolExecutor(1, "tilescope-look") as graph:
+            for first in range(0, len(clicks), most):
+                token.raise_if_cancelled()
+                batch = self._encoded(clicks[first : first + most], factors[first : first + most])
+                answer = graph.submit(self.session.run, batch.inputs, token)
+                if waiting is not None:
+                    found += self._decoded(waiting[0], waiting[1].result())
+                waiting = batch, answer
+            if waiting is not None:
+                found += self._decoded(waiting[0], waiting[1].result())
         return found
 
     def least_factor(self, clicks: Clicks) -> float:
@@ -147,20 +210,17 @@ class Looker:
         extent = float((points.max(axis=0) - points.min(axis=0)).max())
         return extent / (_SPREAD_SHARE * self.patch_px)
 
-    def _batch(
-        self, clicks: Sequence[Clicks], factors: Sequence[float], token: CancellationToken
-    ) -> list[Look]:
+    def _encoded(self, clicks: Sequence[Clicks], factors: Sequence[float]) -> _Batch:
         rects = [self._rect(c, f) for c, f in zip(clicks, factors, strict=True)]
         moved = [c.moved(r.x0, r.y0, f) for c, r, f in zip(clicks, rects, factors, strict=True)]
-        encoded = [
-            self._encode(rect, factor, points)
-            for rect, factor, points in zip(rects, factors, moved, strict=True)
-        ]
+        encoded = [self._encode(*one) for one in zip(rects, factors, moved, strict=True)]
         inputs = {name: np.concatenate([e[name] for e in encoded]) for name in encoded[0]}
-        outputs = self.session.run(inputs, token)
+        return _Batch(inputs, tuple(moved), tuple(rects), tuple(factors))
+
+    def _decoded(self, batch: _Batch, outputs: Outputs) -> list[Look]:
         return [
-            self._decode({k: v[i : i + 1] for k, v in outputs.items()}, moved[i], rects[i], factor)
-            for i, factor in enumerate(factors)
+            self._decode({k: v[i : i + 1] for k, v in outputs.items()}, *place)
+            for i, place in enumerate(zip(batch.clicks, batch.rects, batch.factors, strict=True))
         ]
 
     def _rect(self, clicks: Clicks, factor: float) -> Rect:
@@ -190,12 +250,13 @@ class Looker:
             if mask.shape != (rect.height, rect.width):
                 msg = f"a mask of shape {mask.shape} for a patch of {rect.height} x {rect.width}"
                 raise ValueError(msg)  # noqa: TRY301 - told like any other fault of the plugin
-            score = float(found.score)
+            score, doubt = float(found.score), str(found.doubt)
         except Exception as exc:  # plugin code: one of the boundaries
             raise PluginBroken(self.model.plugin_id, "decode", exc) from exc
-        traced = outlines(mask.astype(np.int32))
-        if not len(traced):
-            return Look(factor, 0.0, 0.0, cut=False, ring=None)
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not rows.size:
+            return replace(NOTHING, factor=factor)
+        left, top = int(columns[0]), int(rows[0])
+        piece = mask[top : rows[-1] + 1, left : columns[-1] + 1]
         cut = bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
-        ring = to_level0(traced.rings, x0=rect.x0, y0=rect.y0, factor=factor)
-        return Look(factor, float(mask.sum()), score, cut, ring)
+        return Look(factor, score, cut, piece, (rect.x0 + left, rect.y0 + top), doubt)

@@ -90,7 +90,7 @@ def search_size(
 
 
 def _credit(look: Look, working_px: float) -> float:
-    if look.ring is None or look.cut:
+    if not look.is_found or look.cut:
         return 0.0
     off = math.log(look.diameter_px / look.factor / working_px)
     return look.score * math.exp(-0.5 * (off / _SPREAD) ** 2)
@@ -119,7 +119,7 @@ def look_again(
         }
         todo = [i for i, factor in wanted.items() if factor != best[i].factor]
         again = looker.look([clicks[i] for i in todo], [wanted[i] for i in todo], token)
-        answered = [(i, v) for i, v in zip(todo, again, strict=True) if v.ring is not None]
+        answered = [(i, v) for i, v in zip(todo, again, strict=True) if v.is_found]
         todo = [i for i, _ in answered]
         for i, look in answered:
             best[i] = look
@@ -127,7 +127,7 @@ def look_again(
 
 
 def _is_off(look: Look, working_px: float) -> bool:
-    if look.ring is None:
+    if not look.is_found:
         return False
     ratio = look.diameter_px / look.factor / working_px
     return look.cut or not 1 / _GOOD_RATIO <= ratio <= _GOOD_RATIO

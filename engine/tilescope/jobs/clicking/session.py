@@ -266,7 +266,11 @@ class ClickSession(Closing):
         return look_again(looker, clicks, looks, working, token)
 
     def _result(self, prompt: Prompt, look: Look) -> ClickResult:
-        ring = None if look.ring is None else clip(look.ring, self._bounds)
+        if look.doubt:
+            reason = f"there may be no {self.class_name} where was pointed at: {look.doubt}"
+            return ClickResult("nothing", reason, prompt)
+        outline = look.ring()
+        ring = None if outline is None else clip(outline, self._bounds)
         if ring is None:
             reason = f"there is no {self.class_name} where was pointed at"
             return ClickResult("nothing", reason, prompt)
