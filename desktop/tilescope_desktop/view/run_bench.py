@@ -147,7 +147,8 @@ class RunBench(QObject):
                 self._tools.overlays[tab].refresh()
         if event.areas and run in self._maps:
             self._maps[run].add(event.areas)
-            tab.view.update()
+            if tab in self._tools.overlays:  # the run goes on when its slide is closed
+                tab.view.update()
 
     def _end(self, run: ModelRun, outcome: object) -> None:
         tab = self._tabs.pop(run)
