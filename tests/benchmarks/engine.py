@@ -111,6 +111,14 @@ class Ours:
         group = zarr.open_group(self._report.outputs["ome-zarr"], mode="r")
         return np.asarray(group["0"]).squeeze() > 0
 
+    def tissue(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        """Return where the run looks for the class at all: our map is empty where no tissue is."""
+        cache = TileCache(0)
+        with open_slide(self.request.slide, cache=cache) as source:
+            survey = survey_slide(source, cache)
+        rows, columns = (np.arange(length) + 0.5 for length in shape)
+        return survey.mask_at(columns, rows)
+
 
 def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -148,7 +156,7 @@ def _preloaded(request: RunRequest) -> tuple[list[dict[str, NDArray[np.float32]]
         survey = survey_slide(source, cache)
         opened = Opened(source, cache, session, adapter, network, choice)
         settings = check_settings(request, source)
-        plan = prepare(request, settings, opened, survey, None, token).plan
+        plan = prepare(request, settings, opened, survey, None, lambda _: None, token).plan
         factor, contrast = plan.grid.factor, survey.contrast
         pixels = (read_working(source, cache, block.outer, factor) for block in plan.blocks)
         return [dict(adapter.encode(TileImage(tile, contrast))) for tile in pixels], choice
@@ -213,12 +221,13 @@ def _looped(openslide: Any, slide: Path, weights: Path) -> NDArray[np.bool_]:
 
 
 def _same_masks(ours: Ours, peer: NDArray[np.bool_], who: str) -> None:
-    """Compare where a peer's tiles know what they see, away from its seams."""
+    """Compare tissue where a peer's tiles know what they see, away from its seams."""
     mask, far = ours.mask(), 100
     away = np.arange(PEER_TILE_PX * -(-max(mask.shape) // PEER_TILE_PX)) % PEER_TILE_PX
     inside = (away >= far) & (away < PEER_TILE_PX - far)
     rows, columns = inside[: mask.shape[0]], inside[: mask.shape[1]]
-    same = float((mask == peer)[rows][:, columns].mean())
+    compared = ours.tissue(mask.shape) & rows[:, None] & columns
+    same = float((mask == peer)[compared].mean())
     if same < _SAME:
         msg = f"{100 * same:.1f} % of the pixels of {who} are like ours"
         raise WrongPixels(msg)

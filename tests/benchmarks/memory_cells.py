@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,34 @@ TILE_PX = 1024
 #: Coarse, so that the pixel size of the largest slide stays plausible.
 _UM = 4.0
 _LOOK_S = 0.02
+#: Growth by less than a fiftieth is none.
+_NEARLY = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run."""
+    """One run.
+
+    Attributes
+    ----------
+    peak_reached_s
+        When resident memory first came within 2 % of its peak: long before the end of a run, more
+        blocks would not have taken more.
+    blocks
+        How many tiles were run.
+    patches
+        How many patches the network was run in, where a tile did not fit at once.
+    """
 
     cap_bytes: int
     gigapixels: int
     model: str
     peak_rss_bytes: int
     seconds: float
+    peak_reached_s: float
+    blocks: int
     provider: str | None
+    patches: int | None
     refused: str | None
 
     @property
@@ -68,11 +84,21 @@ def run(settings: Settings, report: Report) -> None:
         for model in models
         for size, slide in slides.items()
         for cap in caps
+        if _is_wanted(settings.cells, model, cap, size)
     ]
     report.value("cells", [cell.as_dict() for cell in cells])
     report.value("cap_kept", all(cell.is_kept for cell in cells))
     report.figure("cells_refused", float(sum(cell.refused is not None for cell in cells)))
     _pyfast(settings, report, slides, cells)
+
+
+def _is_wanted(cells: Sequence[str], model: str, cap_mib: int, gigapixels: int) -> bool:
+    """Tell whether one of ``MODEL:MIB:GIGAPIXELS`` means a cell; ``*`` stands for any."""
+    cell = (model, str(cap_mib), str(gigapixels))
+    wanted = [text.split(":") for text in cells]
+    return not wanted or any(
+        all(given in {"*", own} for given, own in zip(parts, cell, strict=True)) for parts in wanted
+    )
 
 
 def _slide(folder: Path, side: int) -> Path:
@@ -91,7 +117,7 @@ def _cell(folder: Path, slide: Path, size: int, side: int, model: str, cap_mib: 
     started = time.perf_counter()
     with (folder / "cell.out").open("w+b") as out, (folder / "cell.err").open("w+b") as err:
         process = psutil.Popen(command, stdout=out, stderr=err)
-        peak = _watched(process)
+        peak, reached = _watched(process)
         out.seek(0)
         found = json.loads(out.read() or b"{}")
         err.seek(0)
@@ -101,38 +127,51 @@ def _cell(folder: Path, slide: Path, size: int, side: int, model: str, cap_mib: 
     if process.returncode not in {0, 3}:
         msg = f"{model} over {slide.name} in {cap_mib} MiB: {refused}"
         raise RuntimeError(msg)
+    patches = found.get("patches")
     cell = Cell(
         cap_mib * _MIB,
         size,
         model,
         max(peak, found.get("peak_rss_bytes", 0)),
         round(seconds, 2),
+        round(reached, 2),
+        found.get("tiles", {}).get("done", 0),
         found.get("provider"),
+        patches and patches["rows"] * patches["columns"],
         refused,
     )
     print(cell, file=sys.stderr, flush=True)
     return cell
 
 
-def _watched(process: psutil.Popen) -> int:
-    """Wait for a process and return the most resident memory it was seen with.
+def _watched(process: psutil.Popen) -> tuple[int, float]:
+    """Wait for a process and return its most resident memory, and when it was nearly reached.
 
     What it starts to measure a model is not its own memory and ends before the run begins.
     """
-    peak = 0
+    started = time.perf_counter()
+    peak = nearly = 0
+    reached = 0.0
     while process.poll() is None:
         try:
             peak = max(peak, process.memory_info().rss)
         except psutil.NoSuchProcess:
             break
+        if _NEARLY * peak > nearly:
+            nearly, reached = peak, time.perf_counter() - started
         time.sleep(_LOOK_S)
     process.wait()
-    return peak
+    return peak, reached
 
 
 def _pyfast(settings: Settings, report: Report, slides: dict[int, Path], cells: list[Cell]) -> None:
     """Let pyFAST run the light network over the level that has about as many pixels."""
     key = "pyfast_peak_over_ours"
+    light = [cell for cell in cells if cell.model.endswith("light") and cell.refused is None]
+    slides = {size: path for size, path in slides.items() if size in {c.gigapixels for c in light}}
+    if not slides:
+        report.figure(key, None)
+        return
     weights = settings.folder / "light-512.onnx"
     weights.write_bytes(unet(WIDTHS["light"], side=512))
     python = settings.pythons.get("pyfast", Path(sys.executable))
@@ -149,11 +188,8 @@ def _pyfast(settings: Settings, report: Report, slides: dict[int, Path], cells: 
                 report.missing("pyfast", str(gone), [key])
                 return
             peaks[size] = answer["peak_rss_bytes"]
-    light = [cell for cell in cells if cell.model.endswith("light") and cell.refused is None]
     ours = {
-        size: min(
-            (cell.peak_rss_bytes for cell in light if cell.gigapixels == size), default=math.inf
-        )
+        size: min(cell.peak_rss_bytes for cell in light if cell.gigapixels == size)
         for size in peaks
     }
     ratios = [peaks[size] / ours[size] for size in peaks]

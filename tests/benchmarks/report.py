@@ -39,6 +39,8 @@ class Settings:
         Small inputs and short batches: to see that everything runs, not to measure.
     pythons
         Interpreters of peers that have one of their own, by name.
+    cells
+        Of the benchmark of cells those to run, each in its own words; empty for all.
     """
 
     pairs: int
@@ -46,6 +48,7 @@ class Settings:
     folder: Path
     small: bool = False
     pythons: Mapping[str, Path] = field(default_factory=dict)
+    cells: tuple[str, ...] = ()
 
     def scaled(self, usual: int, small: int) -> int:
         """Return the usual number, or that for small inputs."""

@@ -38,7 +38,9 @@ def main(arguments: Sequence[str]) -> int:
         )
         folder.mkdir(parents=True, exist_ok=True)
         pythons = {name: Path(path) for name, path in options.python}
-        settings = Settings(options.pairs, options.seed, folder, options.small, pythons)
+        settings = Settings(
+            options.pairs, options.seed, folder, options.small, pythons, tuple(options.cells)
+        )
         report = Report(options.name, settings)
         importlib.import_module(BENCHMARKS[options.name]).run(settings, report)
         found = report.as_json()
@@ -66,7 +68,22 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PEER=PATH",
         help="interpreter of a peer with an environment of its own, e.g. pyfast=/opt/f/bin/python",
     )
+    parser.add_argument(
+        "--cells",
+        type=_cell,
+        action="append",
+        default=[],
+        metavar="MODEL:MIB:GIGAPIXELS",
+        help="cells of 'memory' to run, each part may be *, e.g. light:400:*; all by default",
+    )
     return parser
+
+
+def _cell(text: str) -> str:
+    if text.count(":") != 2:
+        msg = f"MODEL:MIB:GIGAPIXELS, not {text}"
+        raise argparse.ArgumentTypeError(msg)
+    return text
 
 
 def _count(text: str) -> int:

@@ -78,6 +78,7 @@ def _providers() -> dict[str, str]:
             problem = _openvino_problem()
         told[provider] = f"not used: {problem}" if problem else f"usable, {state.reason}"
     told["auto"] = "takes what is fastest for a model and fits under the memory cap, see run.json"
+    told["cpu-lean"] += "; runs networks patch by patch whose tile does not fit under the cap"
     told["bf16"] = _bf16(told["openvino"])
     return told
 

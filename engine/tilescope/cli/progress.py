@@ -18,6 +18,7 @@ _LINE_EVERY_S = 5.0
 _WORDS = {
     "survey": "looking at the slide",
     "scale": "measuring the size of the objects",
+    "patches": "a tile does not fit under the memory cap at once: running the network in patches",
     "tiles": "tiles",
     "seams": "joining objects across tiles",
 }

@@ -200,6 +200,11 @@ class ModelSpec:
         _require(not unknown, f"decoding uses {unknown}, which is no output")
 
     @property
+    def layouts(self) -> dict[str, str]:
+        """Layouts of the inputs by name."""
+        return {tensor.name: tensor.layout for tensor in self.inputs}
+
+    @property
     def ref(self) -> ModelRef:
         """Provenance for results."""
         return ModelRef(self.id, self.version, self.weights.sha256)

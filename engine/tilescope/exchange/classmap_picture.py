@@ -57,9 +57,17 @@ def draw_heat(background: NDArray[np.uint8], heat: NDArray[np.uint8]) -> NDArray
         [np.interp(places, stops, [rgb[band] for _, rgb in _HEAT]) for band in range(3)], axis=1
     ).astype(np.float32)
     shown = ((places >= _LEAST_HEAT) * (0.25 + 0.4 * places)).astype(np.float32)
-    picture = background.copy()
+    # What a pixel becomes follows from two bytes: a table is ten times as fast as arithmetic.
+    under = np.arange(256, dtype=np.uint8)
+    tables = [
+        np.rint(under + (colours[:, None, band] - under) * shown[:, None]).astype(np.uint8).ravel()
+        for band in range(3)
+    ]
+    picture = np.empty_like(background)
     for rows in _bands(len(picture)):
-        _blend(picture[rows], colours[heat[rows]], shown[heat[rows]])
+        high = heat[rows].astype(np.uint16) << 8
+        for band, table in enumerate(tables):
+            picture[rows, :, band] = table[high | background[rows, :, band]]
     return picture
 
 

@@ -107,7 +107,7 @@ def write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
     import imagecodecs
 
     with staged_file(path) as file:
-        file.write(bytes(imagecodecs.png_encode(np.ascontiguousarray(rgb), level=6)))
+        file.write(bytes(imagecodecs.png_encode(np.ascontiguousarray(rgb), level=1)))
 
 
 class _LineCanvas:

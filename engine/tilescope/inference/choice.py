@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from tilescope.errors import UsageError
 from tilescope.inference.backends import PROVIDER_CHOICES, ProviderState
-from tilescope.inference.measurements import Measurement
+from tilescope.inference.measurements import BatchCost, Measurement
 from tilescope.inference.measuring import REFERENCE
 
 #: Largest relative difference from the reference at which a backend counts as giving its results.
 AGREEMENT = 1e-3
+#: More tiles at once have to take at most this share of the time.
+_WORTH_A_BATCH = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def fastest(
             refused.append(f"{name} {problem}")
         else:
             good.append(found)
-    good.sort(key=lambda found: found.seconds)
+    good.sort(key=lambda found: found.seconds_per_tile)
     for found in good:
         if fits(found):
             return Choice(found.provider, _sentence(found, good, refused), found)
@@ -96,6 +98,18 @@ def fastest(
         leanest = min(good, key=lambda found: found.load_bytes + found.tile_bytes)
         return Choice(leanest.provider, "; ".join(["takes the least memory", *refused]), leanest)
     return Choice(names[0], "; ".join(["nothing could be measured", *refused]), reference)
+
+
+def quickest_batch(alone: Measurement, costs: Iterable[BatchCost]) -> BatchCost | None:
+    """Return the batch with which a tile takes least time, None for tiles one by one.
+
+    More tiles take more memory and make a cancel wait longer, so they have to be worth it.
+    """
+    best, seconds = None, alone.seconds
+    for cost in sorted(costs, key=lambda cost: cost.tiles):
+        if cost.seconds_per_tile < _WORTH_A_BATCH * seconds:
+            best, seconds = cost, cost.seconds_per_tile
+    return best
 
 
 def _problem(found: Measurement, agreement: float) -> str:
@@ -108,9 +122,9 @@ def _problem(found: Measurement, agreement: float) -> str:
 
 def _sentence(chosen: Measurement, good: list[Measurement], refused: list[str]) -> str:
     others = [
-        f"{other.seconds / chosen.seconds:.2f} times as fast as {other.provider}"
+        f"{other.seconds_per_tile / chosen.seconds_per_tile:.2f} times as fast as {other.provider}"
         for other in good
-        if other is not chosen and other.seconds >= chosen.seconds
+        if other is not chosen and other.seconds_per_tile >= chosen.seconds_per_tile
     ]
-    tile = f"{chosen.side_px} x {chosen.side_px} px in {chosen.seconds:.3g} s"
+    tile = f"{chosen.side_px} x {chosen.side_px} px in {chosen.seconds_per_tile:.3g} s"
     return "; ".join([", ".join([f"measured here: {tile}", *others]), *refused])

@@ -21,8 +21,32 @@ from typing import Any
 from tilescope.inference.backends import PROVIDERS, provider_states
 from tilescope.runtime.places import cache_folder
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCost:
+    """Several tiles in one inference.
+
+    Attributes
+    ----------
+    tiles
+        How many.
+    seconds_per_tile
+        Of one inference, the best of a few, over the tiles.
+    bytes_per_px
+        Resident memory that the inference takes at its peak, per pixel of one tile.
+    """
+
+    tiles: int
+    seconds_per_tile: float
+    bytes_per_px: float
+
+    def __post_init__(self) -> None:
+        sane = self.tiles > 1 and self.seconds_per_tile > 0 and self.bytes_per_px >= 0
+        if not (sane and math.isfinite(self.seconds_per_tile + self.bytes_per_px)):
+            raise ValueError(f"{self.tiles} tiles, {self.seconds_per_tile} s each")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +70,8 @@ class Measurement:
         their largest magnitude.
     problem
         Why it cannot be used; empty when it can.
+    batches
+        What several tiles at once take, of those numbers of tiles that give what each gives alone.
     """
 
     provider: str
@@ -55,6 +81,7 @@ class Measurement:
     bytes_per_px: float
     difference: float
     problem: str = ""
+    batches: tuple[BatchCost, ...] = ()
 
     def __post_init__(self) -> None:
         if self.provider not in PROVIDERS or not isinstance(self.problem, str):
@@ -64,6 +91,11 @@ class Measurement:
         sane = self.seconds > 0 and self.load_bytes >= 0 and self.bytes_per_px >= 0
         if not self.problem and not (sane and math.isfinite(self.seconds + self.bytes_per_px)):
             raise ValueError(f"{self.seconds} s, {self.bytes_per_px} bytes per pixel")
+
+    @property
+    def seconds_per_tile(self) -> float:
+        """The least seconds for a tile, alone or with others."""
+        return min([self.seconds, *(cost.seconds_per_tile for cost in self.batches)])
 
     @property
     def tile_bytes(self) -> int:
@@ -157,7 +189,7 @@ class MeasurementStore:
         values = json.loads(data)
         if values["format"] != _FORMAT or values["key"] != self._key():
             raise ValueError(values["format"])
-        found = [Measurement(**item) for item in values["measurements"]]
+        found = [_measurement(item) for item in values["measurements"]]
         return {item.provider: item for item in found}
 
     def _key(self) -> dict[str, Any]:
@@ -167,6 +199,11 @@ class MeasurementStore:
             "precision": self.precision,
             "machine": machine(),
         }
+
+
+def _measurement(values: dict[str, Any]) -> Measurement:
+    batches = tuple(BatchCost(**item) for item in values.pop("batches"))
+    return Measurement(**values, batches=batches)
 
 
 def machine() -> dict[str, Any]:

@@ -11,16 +11,17 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.errors import TilescopeError
+from tilescope.errors import InferenceFailed, TilescopeError
 from tilescope.inference.backends import open_session
-from tilescope.inference.measurements import Measurement
+from tilescope.inference.measurements import BatchCost, Measurement
 from tilescope.inference.onnx_runtime import load_runtime
 from tilescope.inference.session import Arrays, Precision, Session
 from tilescope.runtime import memory
@@ -31,6 +32,10 @@ REFERENCE = "cpu"
 _PATIENCE_S = 180.0
 #: Inferences that are timed, unless they take longer together than that.
 _TIMES, _ENOUGH_S = 5, 3.0
+#: An inference of several tiles may take about that long; a cancel waits for it.
+_LONGEST_BATCH_S = 1.0
+#: Largest relative difference of a tile among others from the same tile alone.
+_SAME = 1e-5
 _WEIGHTS, _SAMPLE = "weights.onnx", "sample-{}.npz"
 
 
@@ -42,6 +47,7 @@ def measure(
     *,
     threads: int,
     precision: Precision = "fp32",
+    most_tiles: int = 1,
 ) -> dict[str, Measurement]:
     """Return what a model costs in each of the providers; ``cpu`` is always among them.
 
@@ -54,6 +60,8 @@ def measure(
         the growth of memory from the first to the last is what a pixel takes.
     providers
         What to measure.
+    most_tiles
+        Most tiles to try in one inference; the first axis of every input and output counts them.
 
     Raises
     ------
@@ -73,18 +81,21 @@ def measure(
                 said = output_of(
                     [
                         sys.executable, "-m", __name__,
-                        made, name, str(threads), precision, str(len(samples)),
+                        made, name, str(threads), precision, str(len(samples)), str(most_tiles),
                     ],
                     token,
                     seconds=_PATIENCE_S,
                 )  # fmt: skip
                 found = json.loads(said)
-            except (ChildFailed, ValueError) as exc:
+                batches = tuple(BatchCost(**item) for item in found.pop("batches"))
+            except (ChildFailed, ValueError, TypeError, KeyError) as exc:
                 problem = f"could not be measured: {exc}"
                 measured[name] = Measurement(name, side_px, math.inf, 0, 0.0, 0.0, problem)
                 continue
             difference = _difference(folder, name)
-            measured[name] = Measurement(name, side_px, **found, difference=difference)
+            measured[name] = Measurement(
+                name, side_px, **found, difference=difference, batches=batches
+            )
     return measured
 
 
@@ -125,7 +136,7 @@ def _apart(expected: NDArray[Any], actual: NDArray[Any]) -> float:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    folder, provider, threads, precision, count = arguments
+    folder, provider, threads, precision, count, most_tiles = arguments
     memory.return_memory_eagerly()
     samples = [_load(Path(folder) / _SAMPLE.format(index)) for index in range(int(count))]
     load_runtime()
@@ -141,6 +152,7 @@ def _main(arguments: Sequence[str]) -> int:
             precision=precision,  # type: ignore[arg-type] # checked by open_session
         ) as session:
             found, outputs = _measured(session, samples, before)
+            found["batches"] = _batches(session, samples[-1], found, int(most_tiles))
     except TilescopeError as exc:
         print(" ".join(str(exc).split()), file=sys.stderr)  # noqa: T201 - read by the parent
         return 1
@@ -167,22 +179,64 @@ def _measured(
     for sample in samples:
         outputs = session.run(sample, token)
         peaks.append(memory.peak_rss_bytes())
-    seconds: list[float] = []
-    while len(seconds) < _TIMES and sum(seconds) < _ENOUGH_S:
-        started = time.perf_counter()
-        outputs = session.run(samples[-1], token)
-        seconds.append(time.perf_counter() - started)
+    seconds = _seconds(partial(session.run, samples[-1], token))
     peaks[-1] = memory.peak_rss_bytes()
     areas = [_side(sample) ** 2 for sample in samples]
     per_px = max(0, peaks[-1] - loaded) / areas[-1]
     if areas[-1] > areas[0]:
         per_px = max(per_px, (peaks[-1] - peaks[0]) / (areas[-1] - areas[0]))
     found = {
-        "seconds": min(seconds),
+        "seconds": seconds,
         "load_bytes": max(0, loaded - before),
         "bytes_per_px": round(per_px, 1),
     }
     return found, outputs
+
+
+def _batches(
+    session: Session, sample: Arrays, found: dict[str, Any], most_tiles: int
+) -> list[dict[str, Any]]:
+    """Return what more and more tiles at once take, as long as each gives what it gives alone."""
+    token, costs = CancellationToken(), []
+    area = _side(sample) ** 2
+    loaded = memory.peak_rss_bytes() - int(found["bytes_per_px"] * area)
+    tiles = 2
+    while tiles <= most_tiles and tiles * found["seconds"] <= _LONGEST_BATCH_S:
+        # Different tiles, so that it shows when they have to do with each other.
+        parts = [
+            {name: np.roll(array, 3 * i, axis=-2) for name, array in sample.items()}
+            for i in range(tiles)
+        ]
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in sample}
+        try:
+            together = session.run(batch, token)
+            alone = [session.run(part, token) for part in parts]
+        except InferenceFailed:
+            break
+        apart = {name: np.concatenate([one[name] for one in alone]) for name in together}
+        if not relative_difference(apart, together) <= _SAME:
+            break
+        seconds = _seconds(partial(session.run, batch, token))
+        bytes_per_px = max(0, memory.peak_rss_bytes() - loaded) / area
+        costs.append(
+            {
+                "tiles": tiles,
+                "seconds_per_tile": seconds / tiles,
+                "bytes_per_px": round(bytes_per_px, 1),
+            }
+        )
+        tiles *= 2
+    return costs
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """Return the time of one call, the best of a few."""
+    seconds: list[float] = []
+    while len(seconds) < _TIMES and sum(seconds) < _ENOUGH_S:
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, InferenceFailed, TilescopeError
+from tilescope.inference.batches import Batch, part_of
 from tilescope.inference.planner import Block
 from tilescope.inference.session import Session
 from tilescope.runtime.cancel import CancellationToken
@@ -63,20 +64,26 @@ class Stages(Generic[T]):
         The graph's outputs cut to the block's valid rectangle, to whatever is yielded.
     bytes_of
         Bytes that a block's inputs and outputs take while it is in flight.
+    batch
+        How many blocks are run at once. More than one have to be of the same size, and the first
+        axis of every input and output counts them.
     """
 
     read: Callable[[Rect], Arrays]
     decode: Callable[[Block, Arrays], T]
     bytes_of: Callable[[Block], int]
+    batch: int = 1
 
 
 @dataclass(slots=True)
 class _Flight:
-    """A block on its way, with its arrays or its failure."""
+    """Blocks on their way together: the inputs of all, then the outputs or the failure of each."""
 
-    block: Block
-    arrays: Arrays = field(default_factory=dict)
-    error: str | None = None
+    blocks: tuple[Block, ...]
+    is_batch: bool
+    inputs: Arrays = field(default_factory=dict)
+    outputs: dict[int, Arrays] = field(default_factory=dict)
+    errors: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +137,10 @@ def run_blocks(
     ]
     try:
         for flight in infer_done:
-            yield _decoded(flight, stages, seconds)
-            flight.arrays = {}
-            ledger.release(stages.bytes_of(flight.block))
+            for position, block in enumerate(flight.blocks):
+                yield _decoded(flight, position, block, stages, seconds)
+                flight.outputs.pop(position, None)
+            ledger.release(_bytes(flight.blocks, stages))
         local.raise_if_cancelled()
     except Cancelled:
         if local.cause is not None:
@@ -167,18 +175,33 @@ def _reader(
     token: CancellationToken,
     seconds: StageSeconds,
 ) -> None:
-    for block in blocks:
-        entry.pass_in(stages.bytes_of(block), token)
-        flight = _Flight(block)
+    for first in range(0, len(blocks), stages.batch):
+        group = tuple(blocks[first : first + stages.batch])
+        entry.pass_in(_bytes(group, stages), token)
         started = time.perf_counter()
-        try:
-            flight.arrays = stages.read(block.outer)
-        except TilescopeError as exc:
-            flight.error = str(exc)
+        flight = _read(group, stages)
         seconds.read += time.perf_counter() - started
         out.put(flight)
         del flight
     out.close()
+
+
+def _bytes(blocks: Sequence[Block], stages: Stages[Any]) -> int:
+    return sum(map(stages.bytes_of, blocks))
+
+
+def _read(group: tuple[Block, ...], stages: Stages[Any]) -> _Flight:
+    flight, batch = _Flight(group, stages.batch > 1), Batch(stages.batch)
+    for position, block in enumerate(group):
+        try:
+            inputs = stages.read(block.outer)
+            if flight.is_batch:
+                batch.put(position, inputs)
+                inputs = batch.arrays
+            flight.inputs = inputs
+        except TilescopeError as exc:
+            flight.errors[position] = str(exc)
+    return flight
 
 
 def _infer(
@@ -190,26 +213,43 @@ def _infer(
 ) -> None:
     for flight in inputs:
         started = time.perf_counter()
-        if flight.error is None:
-            try:
-                flight.arrays = session.run(flight.arrays, token)
-            except InferenceFailed as exc:
-                flight.error = str(exc)
-                flight.arrays = {}
+        _run(flight, session, token)
         seconds.infer += time.perf_counter() - started
+        flight.inputs = {}
         out.put(flight)
         del flight
     out.close()
 
 
-def _decoded(flight: _Flight, stages: Stages[T], seconds: StageSeconds) -> BlockResult[T]:
-    if flight.error is not None:
-        return BlockResult(flight.block, None, flight.error)
+def _run(flight: _Flight, session: Session, token: CancellationToken) -> None:
+    """Fill the outputs of a flight; where all tiles together fail, each is tried alone."""
+    left = [i for i in range(len(flight.blocks)) if i not in flight.errors]
+    if flight.is_batch and left:
+        try:
+            outputs = session.run(flight.inputs, token)
+        except InferenceFailed:
+            pass
+        else:
+            flight.outputs = {i: part_of(outputs, i) for i in left}
+            return
+    for i in left:
+        inputs = part_of(flight.inputs, i) if flight.is_batch else flight.inputs
+        try:
+            flight.outputs[i] = session.run(inputs, token)
+        except InferenceFailed as exc:
+            flight.errors[i] = str(exc)
+
+
+def _decoded(
+    flight: _Flight, position: int, block: Block, stages: Stages[T], seconds: StageSeconds
+) -> BlockResult[T]:
+    if position in flight.errors:
+        return BlockResult(block, None, flight.errors[position])
     started = time.perf_counter()
     try:
-        value = stages.decode(flight.block, flight.arrays)
+        value = stages.decode(block, flight.outputs[position])
     except TilescopeError as exc:
-        return BlockResult(flight.block, None, str(exc))
+        return BlockResult(block, None, str(exc))
     finally:
         seconds.decode += time.perf_counter() - started
-    return BlockResult(flight.block, value)
+    return BlockResult(block, value)

@@ -22,7 +22,7 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 """Of the rules for blocks and for what they cut; runs begun under another cannot be continued."""
 
 #: What a tile costs beside its pixels, in pixels: calls, a transaction, outlines at its seams.
@@ -152,6 +152,7 @@ def quickest_tile_within(
     *,
     sides_px: Sequence[int],
     step: int,
+    effort: Callable[[int], float] = lambda _side: 1.0,
 ) -> int:
     """Return the tile side with which a run is over soonest, among those that fit in ``cap_bytes``.
 
@@ -167,6 +168,8 @@ def quickest_tile_within(
         What to choose from.
     step
         Blocks begin at multiples of it.
+    effort
+        Work per pixel of a tile side, in any unit; asked of sides that fit only.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def quickest_tile_within(
         When not even the smallest fits; it carries the least cap that would do.
     """
     costs = {
-        side: (side**2 + _PX_PER_TILE) / room**2
+        side: (side**2 * effort(side) + _PX_PER_TILE) / room**2
         for side in sorted(sides_px)
         if (room := _room(margins, side, step)) > 0 and needed_bytes(side) <= cap_bytes
     }

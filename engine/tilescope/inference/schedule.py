@@ -9,9 +9,10 @@ Everything here is arithmetic on shapes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, lcm
+from math import ceil, inf, lcm
+from typing import Any
 
 from tilescope.inference.cuts import Cut, find_cuts
 from tilescope.inference.graph import Graph, holds_graphs
@@ -41,6 +42,22 @@ class Strip:
 
     core: tuple[int, int]
     outer: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a schedule may take.
+
+    Attributes
+    ----------
+    size_bytes
+        Of the tensors, weights not included.
+    most_extra_work
+        Of `Schedule.extra_work`.
+    """
+
+    size_bytes: int
+    most_extra_work: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +101,17 @@ class Schedule:
         return self.multiply_adds / max(self.whole_multiply_adds, 1) - 1
 
 
+def schedule_of(values: Mapping[str, Any]) -> Schedule:
+    """Return what ``dataclasses.asdict`` and JSON made of a schedule."""
+    pairs = {name: tuple(values[name]) for name in ("live", "core_px", "patches")}
+    return Schedule(**{**values, **pairs})
+
+
 def search_schedule(
     graph: Graph,
     analysis: Analysis,
     size: tuple[int, int],
-    budget_bytes: int,
+    budget: Budget,
     sized: Analysis | None = None,
 ) -> Schedule:
     """Return the schedule of least work within a budget, else the one of least memory.
@@ -99,8 +122,8 @@ def search_schedule(
         Of the graph as if it took images of any size.
     size
         Height and width of the image; rounded up to what keeps strides in phase.
-    budget_bytes
-        What the tensors may take, weights not included.
+    budget
+        What it may take.
     sized
         The analysis for the only size that the graph takes; None where it takes any.
 
@@ -113,11 +136,13 @@ def search_schedule(
     size = (-(-size[0] // step) * step, -(-size[1] // step) * step)
     work = measure_workload(graph, (sized or analysis).values)
     best = _uncut(work, size)
-    if best.peak_bytes <= budget_bytes or not _can_be_cut(graph):
+    if best.peak_bytes <= budget.size_bytes or not _can_be_cut(graph):
         return best
     for cut in _narrow_cuts(find_cuts(graph, analysis.values), work, size):
-        for found in _Trial(work, analysis, cut, size, best).schedules(budget_bytes):
-            if _rank(found, budget_bytes) < _rank(best, budget_bytes):
+        for found in _Trial(work, analysis, cut, size, best).schedules(budget.size_bytes):
+            if found.extra_work > budget.most_extra_work:
+                continue
+            if _rank(found, budget.size_bytes) < _rank(best, budget.size_bytes):
                 best = found
     return best
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from tilescope.inference.graph import Graph, Port, element_types, load_graph
 from tilescope.inference.named_graph import NamedGraph
 from tilescope.inference.reach import Field, Known, Unbounded
 from tilescope.inference.receptive import Analysis, analyse
-from tilescope.inference.schedule import Schedule, Strip, elements, search_schedule, strips
+from tilescope.inference.schedule import Budget, Schedule, Strip, elements, search_schedule, strips
 from tilescope.inference.session import Arrays, Precision, Session
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -46,6 +47,8 @@ def plan_stages(
     size: tuple[int, int],
     budget_bytes: int,
     layouts: Mapping[str, str] | None = None,
+    *,
+    most_extra_work: float = inf,
 ) -> Schedule:
     """Return how to run a graph over one image within a budget; nothing is run.
 
@@ -59,6 +62,8 @@ def plan_stages(
         What all tensors together may take, the input included and the weights not.
     layouts
         ``NCHW`` or ``NHWC`` by the name of the input; told from the shape where it is not given.
+    most_extra_work
+        Schedules with a larger ``extra_work`` are left out.
 
     Returns
     -------
@@ -74,10 +79,11 @@ def plan_stages(
     if graph.in_cycle is not None:
         raise GraphMismatch(f"{graph.in_cycle.label}: it waits for its own result")
     sized = analyse(graph, layouts or {})
+    budget = Budget(budget_bytes, most_extra_work)
     if sized.fixed == (None, None):
-        return search_schedule(graph, sized, size, budget_bytes)
+        return search_schedule(graph, sized, size, budget)
     analysis = analyse(graph, layouts or {}, any_size=True)
-    return search_schedule(graph, analysis, size, budget_bytes, sized)
+    return search_schedule(graph, analysis, size, budget, sized)
 
 
 def staged_session(
@@ -101,27 +107,6 @@ def staged_session(
     if not schedule.is_cut:
         return open_session(weights)
     return StagedSession(weights, schedule, open_session, layouts)
-
-
-def staged_if_needed(
-    weights: bytes,
-    size: tuple[int, int],
-    budget_bytes: int,
-    open_session: OpenSession,
-    layouts: Mapping[str, str] | None = None,
-) -> tuple[Session, Schedule]:
-    """Return a session for images of a size within a budget, and how it runs them.
-
-    What fits is run as it is. Otherwise the schedule's ``peak_bytes`` tells whether patches make
-    it fit; if they do not, it is the least there is, and the caller decides.
-
-    Raises
-    ------
-    GraphMismatch
-        When the bytes are not an ONNX model, or the size of a tensor cannot be told.
-    """
-    schedule = plan_stages(weights, size, budget_bytes, layouts)
-    return staged_session(weights, schedule, open_session, layouts), schedule
 
 
 @dataclass(frozen=True, slots=True)

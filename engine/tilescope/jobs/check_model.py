@@ -98,7 +98,7 @@ def probe(model: InstalledModel, *, threads: int) -> ProbeResult:
     best = choice.measurement
     if best is None or best.problem:
         raise InferenceFailed(f"{spec.id}: {choice.why}")
-    halo = compute_halo(weights, {tensor.name: tensor.layout for tensor in spec.inputs})
+    halo = compute_halo(weights, spec.layouts)
     return ProbeResult(
         model=spec.id,
         tile_px=best.side_px,

@@ -249,12 +249,12 @@ def _tiles_of(
     asked = RunRequest(model, slide, Path(), _MEMORY_BYTES, request.threads)
     cache = TileCache(64 << 20)
     with open_slide(slide, cache=cache) as source:
-        layouts = {tensor.name: tensor.layout for tensor in model.spec.inputs}
+        layouts = model.spec.layouts
         network = Network(model.spec, compute_halo(weights, layouts))
         opened = Opened(source, cache, session, adapter, network, Choice("cpu", "for calibration"))
         settings = check_settings(asked, source)
         survey = survey_slide(source, cache)
-        prepared = prepare(asked, settings, opened, survey, None, token)
+        prepared = prepare(asked, settings, opened, survey, None, lambda _: None, token)
         full = [b for b in prepared.plan.blocks if survey.holds_something(prepared.rect_l0(b))]
         every = max(1, len(full) // _TILES_PER_SLIDE)
         for block in islice(full[::every], _TILES_PER_SLIDE):

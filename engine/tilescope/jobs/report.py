@@ -47,6 +47,9 @@ class RunReport:
     ``provider_why`` says why that provider runs the network and others do not, ``precision`` in
     what it computes.
 
+    ``patches`` says how the network was run patch by patch because a tile did not fit under the cap
+    at once, and is None otherwise; ``batch`` is how many tiles were run at once.
+
     ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
     """
 
@@ -65,6 +68,8 @@ class RunReport:
     status: Status
     precision: str = "fp32"
     provider_why: str = ""
+    patches: dict[str, Any] | None = None
+    batch: int = 1
     task: str = "instances"
     halo_inexact_because: str | None = None
     blended: bool = False

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 
 from tilescope.exchange.staging import output_errors
 from tilescope.inference.backends import open_session
 from tilescope.inference.receptive import compute_halo
+from tilescope.inference.session import Session
 from tilescope.io.cache import TileCache
 from tilescope.io.registry import open_slide
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import OnProgress, RunProgress, RunRequest, ignore_progress
 from tilescope.jobs.running.block_run import BlockRun, Clock
+from tilescope.jobs.running.decisions import Remembered
 from tilescope.jobs.running.events import RunEvent
 from tilescope.jobs.running.footprint import cache_bytes
 from tilescope.jobs.running.planning import Network
 from tilescope.jobs.running.preparation import (
     Opened,
-    Remembered,
     Settings,
     check_settings,
     identity_of,
+    in_patches,
     prepare,
 )
 from tilescope.jobs.running.project_results import ProjectResults
-from tilescope.jobs.running.providers import choose_provider, resumed, weights_for, wish_of
+from tilescope.jobs.running.providers import (
+    choose_provider,
+    patchwork_of,
+    resumed,
+    weights_for,
+    wish_of,
+)
 from tilescope.jobs.running.survey import survey_slide
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.jobs.running.tasks import check_formats, check_project, ledger_of, task_of
@@ -89,8 +98,7 @@ def follow(request: RunRequest, token: CancellationToken) -> Generator[RunEvent,
     adapter = request.model.load_adapter()
     cache = TileCache(cache_bytes(request.memory_bytes))
     spec = request.model.spec
-    layouts = {tensor.name: tensor.layout for tensor in spec.inputs}
-    network = Network(spec, compute_halo(weights, layouts))
+    network = Network(spec, compute_halo(weights, spec.layouts))
     with ExitStack() as stack:
         source = stack.enter_context(open_slide(request.slide, cache=cache))
         settings = check_settings(request, source)
@@ -103,16 +111,7 @@ def follow(request: RunRequest, token: CancellationToken) -> Generator[RunEvent,
         if earlier is not None:
             wish = resumed(wish, earlier.provider, request.folder)
         choice = choose_provider(request.model, weights, adapter, wish, token)
-        session = stack.enter_context(
-            open_session(
-                weights,
-                threads=request.threads,
-                provider=choice.provider,
-                precision=request.precision,
-                device_bytes=request.memory_bytes,
-            )
-        )
-        session.check(spec)
+        session = stack.enter_context(_session(request, weights, choice.provider))
         opened = Opened(source, cache, session, adapter, network, choice)
         yield RunEvent(RunProgress("survey"))
         survey = survey_slide(source, cache)
@@ -120,21 +119,44 @@ def follow(request: RunRequest, token: CancellationToken) -> Generator[RunEvent,
         if earlier is not None:
             # Of a slide that was damaged or mended since, it may come out otherwise.
             survey = replace(survey, contrast=earlier.contrast)
-        prepared = prepare(request, settings, opened, survey, earlier, token)
+        patchwork = partial(patchwork_of, request.model, weights, adapter, wish, token)
+        prepared = prepare(request, settings, opened, survey, earlier, patchwork, token)
+        if prepared.cut.schedule is not None:
+            yield RunEvent(RunProgress("patches"))
+            session.close()
+            opened = in_patches(request, opened, prepared)
+            stack.enter_context(opened.session)
         token.raise_if_cancelled()
-        with _create(request, identity) as ledger:
-            if earlier is None:
-                decisions = Remembered(
-                    prepared.scale,
-                    prepared.cut.tile_px,
-                    prepared.cut.is_exact,
-                    request.memory_bytes,
-                    survey.contrast,
-                    session.provider,
-                )
-                ledger.remember("decisions", decisions.as_dict())
-            context = TaskContext(request, opened, prepared, token)
-            yield from BlockRun(context, ledger, task_of(context, ledger), results, clock).events()
+        context = TaskContext(request, opened, prepared, token)
+        yield from _blocks(context, identity, earlier, results, clock)
+
+
+def _blocks(
+    context: TaskContext,
+    identity: dict[str, str],
+    earlier: Remembered | None,
+    results: ProjectResults | None,
+    clock: Clock,
+) -> Iterator[RunEvent]:
+    request = context.request
+    with _create(request, identity) as ledger:
+        if earlier is None:
+            provider = context.opened.session.provider
+            decisions = context.prepared.remembered(request.memory_bytes, provider)
+            ledger.remember("decisions", decisions.as_dict())
+        yield from BlockRun(context, ledger, task_of(context, ledger), results, clock).events()
+
+
+def _session(request: RunRequest, weights: bytes, provider: str) -> Session:
+    session = open_session(
+        weights,
+        threads=request.threads,
+        provider=provider,
+        precision=request.precision,
+        device_bytes=request.memory_bytes,
+    )
+    session.check(request.model.spec)
+    return session
 
 
 def _results(request: RunRequest, settings: Settings) -> ProjectResults | None:

@@ -124,12 +124,11 @@ def intensity_window(
         ``[n, bands]``: pixels from all over the slide, at the resolution the model will see.
     """
     bands = samples.shape[1]
-    values = samples.astype(np.float32)
     if not dark_background:
-        low, high = np.percentile(values, [0.5, 99.0], axis=0)
+        low, high = _percentiles(samples, (0.5, 99.0))
         low = np.minimum(low, high - np.maximum(0.25 * full_scale, np.abs(high) * 1e-3))
         return Contrast(False, tuple(map(float, low)), tuple(map(float, high)))
-    low, high = np.percentile(values, [1.0, 99.8], axis=0)
+    low, high = _percentiles(samples, (1.0, 99.8))
     least = full_scale * 0.02 if samples.dtype == np.uint8 else 1e-6
     # A channel without signal would be windowed to its own noise. Red, green and blue of a camera
     # share one scale; channels exposed one by one may differ tenfold.
@@ -137,3 +136,17 @@ def intensity_window(
     least = max(least, shared * float((high - low).max()))
     high = np.maximum(high, low + np.maximum(least, np.abs(low) * 1e-3))
     return Contrast(True, tuple(map(float, low)), tuple(map(float, high)))
+
+
+def _percentiles(samples: NDArray[Any], shares: tuple[float, float]) -> NDArray[np.float64]:
+    """Return percentiles of each band of ``[n, bands]``; of bytes by counting, which is quick."""
+    if samples.dtype != np.uint8:
+        return np.asarray(np.percentile(samples.astype(np.float32), shares, axis=0), np.float64)
+    place = np.array(shares) / 100 * (len(samples) - 1)
+    below = np.floor(place)
+    found = []
+    for band in samples.T:
+        counted = np.cumsum(np.bincount(band, minlength=256))
+        low, high = (np.searchsorted(counted, at, "right") for at in (below, np.ceil(place)))
+        found.append(low + (high - low) * (place - below))
+    return np.stack(found, axis=1)

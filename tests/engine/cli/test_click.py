@@ -141,3 +141,15 @@ def test_a_file_that_is_no_scribble_is_refused(tmp_path: Path, content: bytes) -
     path.write_bytes(content)
     with pytest.raises(AnnotationError, match="scribble"):
         read_scribbles(path)
+
+
+def test_what_the_model_doubts_is_told_and_can_be_had(tilescope: Tilescope, slide: Path) -> None:
+    given = ["click", "nuclick-nucleus", slide, f"--at={at(CENTRES[0])}", "--um-per-px=0.3"]
+    strict = tilescope(*given, "--param", "least_score=1", "-o", "o.geojson")
+    assert strict.exit_code == 1
+    assert "there may be no nucleus" in strict.stderr
+    lenient = tilescope(*given, "--param", "least_score=0", "-o", "o.geojson")
+    assert lenient.exit_code == 0, lenient.stderr
+    wrong = tilescope(*given, "--param", "least_score", "-o", "o.geojson")
+    assert wrong.exit_code == 2
+    assert_one_line_about(wrong.stderr, "NAME=NUMBER")

@@ -137,7 +137,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "deep": lambda _: b"[" * 60_000,
     "long": lambda _: b" " * 100_000,
     "binary": lambda _: b"\xff\xfe\x00",
-    "format": lambda data: data.replace(b'"format": 1', b'"format": 9'),
+    "format": lambda data: data.replace(b'"format": 2', b'"format": 1'),
     "weights": lambda data: data.replace(b"abab", b"cdcd"),
     "negative": lambda data: data.replace(b'"seconds": 1.0', b'"seconds": -1.0'),
     "text": lambda data: data.replace(b'"seconds": 1.0', b'"seconds": "soon"'),
@@ -145,6 +145,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "key": lambda data: data.replace(b'"seconds"', b'"minutes"'),
     "provider": lambda data: data.replace(b'"provider": "cpu"', b'"provider": ["cpu"]'),
     "problem": lambda data: data.replace(b'"problem": ""', b'"problem": {}'),
+    "batches": lambda data: data.replace(b'"batches": []', b'"batches": [3]'),
+    "batch": lambda data: data.replace(
+        b'"batches": []',
+        b'"batches": [{"tiles": 1, "seconds_per_tile": 1.0, "bytes_per_px": 1.0}]',
+    ),
 }
 
 

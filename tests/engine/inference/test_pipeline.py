@@ -14,12 +14,13 @@ from onnx import TensorProto, helper
 from tilescope.domain.geometry import Rect, Size
 from tilescope.errors import BudgetTooSmall, Cancelled, TilescopeError
 from tilescope.inference.backends import open_session
+from tilescope.inference.fixed_plan import plan_cells
 from tilescope.inference.grid import WorkingGrid
 from tilescope.inference.pipeline import Stages, StageSeconds, run_blocks
 from tilescope.inference.planner import Block, Margins, plan_blocks
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.runtime.ledger import MemoryLedger
-from tilescope.runtime.memory import return_memory_eagerly, rss_bytes
+from tilescope.runtime.memory import return_memory_eagerly, rss_bytes, trim
 from tilescope.runtime.watchdog import MemoryWatch
 from tilescope.testing.toy import blur_graph
 
@@ -74,6 +75,46 @@ def test_a_block_that_fails_is_named_and_the_others_go_on() -> None:
     assert found[0].error == "no pixels here"
     assert found[-1].error
     assert all(one.error is None for one in found[1:-1])
+
+
+def test_blocks_of_a_batch_fail_one_by_one() -> None:
+    """Of six blocks four are run at once, then two; one cannot be read, one has another size."""
+    grid = WorkingGrid.over(Size(6 * 32, 32), 1.0, 8)
+    cells = plan_cells(grid, Rect(0, 0, 6 * 32, 32), Size(32, 32)).blocks
+
+    def read(rect: Rect) -> dict[str, np.ndarray]:
+        if rect.x0 == 32:
+            raise TilescopeError("no pixels here")
+        side = 16 if rect.x0 == 64 else 32
+        return {"image": np.full((1, 1, side, side), rect.x0, np.float32)}
+
+    sizes: list[int] = []
+
+    def decode(_block: Block, outputs: dict[str, np.ndarray]) -> float:
+        sizes.append(len(outputs["blurred"]))
+        return float(outputs["blurred"].min())
+
+    flight = Stages(read, decode, lambda block: block.outer.area * 8, batch=4)
+    ledger = MemoryLedger(3 * 4 * 32 * 32 * 8)
+    with open_session(plain_graph(), threads=1) as session:
+        token = CancellationToken()
+        found = list(run_blocks(cells, flight, session, ledger, token, StageSeconds()))
+    assert [one.value for one in found] == [0.0, None, None, 96.0, 128.0, 160.0]
+    assert found[1].error == "no pixels here"
+    assert "one tile of a batch has the shape (1, 1, 16, 16)" in (found[2].error or "")
+    assert sizes == [1] * 4
+    assert ledger.reserved_bytes == 0
+
+
+def test_where_a_batch_fails_its_blocks_are_run_alone() -> None:
+    grid = WorkingGrid.over(Size(3 * 32, 32), 1.0, 8)
+    cells = plan_cells(grid, Rect(0, 0, 3 * 32, 32), Size(32, 32)).blocks
+    flight = Stages(read_ones, largest, lambda block: block.outer.area * 8, batch=3)
+    with open_session(blur_graph(), threads=1) as session:  # takes one tile only
+        ledger, token = MemoryLedger(MIB), CancellationToken()
+        found = list(run_blocks(cells, flight, session, ledger, token, StageSeconds()))
+    assert [one.error for one in found] == [None] * 3
+    assert all(one.value == pytest.approx(1.0) for one in found)
 
 
 def test_an_error_of_another_kind_stops_the_run() -> None:
@@ -146,6 +187,7 @@ def test_memory_that_nobody_planned_for_slows_reading_instead_of_breaking_the_ca
 
 
 def test_a_cap_that_cannot_be_kept_ends_the_run_with_the_least_that_would_do() -> None:
+    trim()  # what other tests left on the heap would be given back meanwhile
     cap = rss_bytes() + 20 * MIB
     kept = np.ones(60 * MIB, np.uint8)
     with pytest.raises(BudgetTooSmall) as caught:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,11 @@ from tilescope.inference.cuts import find_cuts
 from tilescope.inference.graph import load_graph
 from tilescope.inference.reach import Reach
 from tilescope.inference.receptive import analyse
-from tilescope.inference.schedule import Schedule, search_schedule, strips
+from tilescope.inference.schedule import Budget, Schedule, schedule_of, search_schedule, strips
 from tilescope.inference.session import OnnxSession, Session
 from tilescope.inference.staged import (
     StagedSession,
     plan_stages,
-    staged_if_needed,
     staged_session,
 )
 from tilescope.runtime.cancel import CancellationToken
@@ -73,7 +73,7 @@ def at_every_cut(model: bytes, size: tuple[int, int]) -> list[Schedule]:
     """Return schedules of small patches for every cut of a graph."""
     graph = load_graph(model)
     analysis = analyse(graph, {}, any_size=True)
-    least = search_schedule(graph, analysis, size, 0)
+    least = search_schedule(graph, analysis, size, Budget(0))
     found = []
     for cut in find_cuts(graph, analysis.values):
         reaches = [r for name in cut.live for r in analysis.values[name].reaches]
@@ -134,17 +134,6 @@ def wide_net(rng: np.random.Generator) -> bytes:
     return net.build()
 
 
-def test_a_session_is_staged_only_if_needed(rng: np.random.Generator) -> None:
-    model, size = wide_net(rng), (256, 256)
-    session, plan = staged_if_needed(model, size, 2**40, opened)
-    with session:
-        assert not isinstance(session, StagedSession)
-    session, tight = staged_if_needed(model, size, plan.peak_bytes // 2, opened)
-    with session:
-        assert isinstance(session, StagedSession)
-    assert tight.peak_bytes <= plan.peak_bytes // 2
-
-
 def test_what_fits_is_run_as_it_is(rng: np.random.Generator) -> None:
     model = wide_net(rng)
     schedule = plan_stages(model, (256, 256), 2**40)
@@ -173,6 +162,21 @@ def test_a_budget_that_nothing_fits_gives_the_least_there_is(rng: np.random.Gene
     least = plan_stages(model, (256, 256), 0)
     assert 0 < least.peak_bytes < least.whole_peak_bytes
     assert plan_stages(model, (256, 256), least.peak_bytes).peak_bytes == least.peak_bytes
+
+
+def test_schedules_of_more_work_than_is_allowed_are_left_out(rng: np.random.Generator) -> None:
+    model = wide_net(rng)
+    least = plan_stages(model, (256, 256), 0)
+    allowed = least.extra_work / 2
+    cheaper = plan_stages(model, (256, 256), 0, most_extra_work=allowed)
+    assert cheaper.is_cut
+    assert cheaper.extra_work <= allowed < least.extra_work
+    assert least.peak_bytes < cheaper.peak_bytes < least.whole_peak_bytes
+
+
+def test_a_schedule_survives_json(rng: np.random.Generator) -> None:
+    schedule = plan_stages(wide_net(rng), (256, 256), 0)
+    assert schedule_of(json.loads(json.dumps(asdict(schedule)))) == schedule
 
 
 def test_the_bytes_of_one_convolution_are_those_of_its_tensors(rng: np.random.Generator) -> None:

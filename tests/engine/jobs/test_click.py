@@ -21,9 +21,11 @@ from tilescope.io.registry import open_slide
 from tilescope.jobs.click import as_annotations, click, write_clicks
 from tilescope.jobs.clicking import session as click_session
 from tilescope.jobs.clicking.array import ArraySource
+from tilescope.jobs.clicking.look import smoothed
 from tilescope.jobs.clicking.overlap import Beside
 from tilescope.jobs.clicking.proposals import propose
 from tilescope.jobs.clicking.session import ClickOptions, ClickSession
+from tilescope.ops.contours import outlines
 from tilescope.plugins.registry import InstalledModel, find_model
 from tilescope.testing.sources import SlideSourceContract
 from tilescope.testing.synthetic import pyramid, write_tiff_pyramid
@@ -120,6 +122,23 @@ def test_fluorescence_of_any_depth(model: InstalledModel) -> None:
         assert dice(report.results[0].ring, disc(*CENTRES[4])) > 0.85
 
 
+def test_outlines_have_no_stairs_and_keep_their_area() -> None:
+    rows, columns = np.indices((96, 96)) + 0.5
+    round_mask = np.hypot(columns - 48, rows - 40) < 20
+    fine = smoothed(round_mask)
+    assert fine.shape == (206, 206)
+    assert fine.sum() == pytest.approx(4 * round_mask.sum(), rel=0.01)
+    ring = (outlines(fine.astype(np.int32)).rings - 7) / 2
+    plain = outlines(round_mask.astype(np.int32)).rings
+    roughness = [np.hypot(*(r - (48, 40)).T).std() for r in (ring, plain)]
+    assert roughness[0] < 0.75 * roughness[1]
+    hair = np.zeros((32, 32), np.bool_)
+    hair[8:24, 8:24] = True
+    hair[:8, 15] = True
+    assert not smoothed(hair)[: 7 + 2 * 7].any()
+    assert smoothed(hair)[7 + 2 * 9].any()
+
+
 def test_a_slide_gives_level_0_pixels(tmp_path: Path, model: InstalledModel) -> None:
     large = stained().repeat(3, axis=0).repeat(3, axis=1)
     path = write_tiff_pyramid(
@@ -187,6 +206,21 @@ def test_where_there_is_nothing_nothing_is_invented(model: InstalledModel) -> No
     ):
         report = click(model, pixels, prompts, options)
         assert [r.status for r in report.results] == ["nothing"] * 9
+
+
+def test_an_unsure_outline_is_not_given_but_a_box_makes_it_count(model: InstalledModel) -> None:
+    x, y = CENTRES[0]
+    options = ClickOptions(2 * RADIUS, {"least_score": 1.0}, threads=1)
+    click_at = Prompt.at(x, y)
+    box = Prompt.in_box(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+    with ClickSession(model, ArraySource(stained()), TileCache(2**26), options) as strict:
+        refused, found = strict.segment([click_at, box])
+        again, _ = strict.segment([replace(click_at, factor=found.prompt.factor), box])
+    assert refused.status == again.status == "nothing"
+    assert "unsure" in refused.reason
+    assert "1.00" in refused.reason
+    assert refused.ring is None
+    assert dice(found.ring, disc(x, y)) > 0.8
 
 
 def test_a_thousand_prompts_at_once(model: InstalledModel) -> None:

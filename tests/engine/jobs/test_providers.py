@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tilescope.domain.geometry import Size
 from tilescope.errors import BudgetTooSmall, RunMismatch, UsageError
 from tilescope.inference.backends import provider_states
-from tilescope.inference.measurements import Measurement, MeasurementStore
+from tilescope.inference.measurements import BatchCost, Measurement, MeasurementStore
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import run_model
 from tilescope.jobs.running.footprint import Footprint
@@ -158,9 +159,17 @@ def test_the_plan_uses_what_was_measured(model: InstalledModel) -> None:
     measured = Footprint(0, 0, model.spec, 3, 1, 500.0)
     assert declared.peak_bytes_per_px == 64
     assert 500 <= measured.peak_bytes_per_px <= 600
-    assert measured.bytes_at(512) - declared.bytes_at(512) == pytest.approx(
+    tile = Size(512, 512)
+    assert measured.bytes_at(tile) - declared.bytes_at(tile) == pytest.approx(
         (measured.peak_bytes_per_px - 64) * 512**2, abs=2
     )
+
+
+def test_several_tiles_at_once_are_planned_for(model: InstalledModel) -> None:
+    footprint, tile = Footprint(0, 0, model.spec, 3, 1, 500.0), Size(64, 64)
+    batch = BatchCost(4, 1.0, 2000.0)
+    more = footprint.bytes_at(tile, batch) - footprint.bytes_at(tile)
+    assert more >= (2000 - 500 + 3 * 3 * footprint.flight_bytes_per_px) * tile.area
 
 
 def test_a_cap_too_small_for_every_backend_names_the_least(

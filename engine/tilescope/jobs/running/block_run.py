@@ -19,6 +19,7 @@ from tilescope.jobs.report import RunReport, SecondsReport, Status, TileReport, 
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found, RunEvent, TaskRun
 from tilescope.jobs.running.footprint import BLOCKS_IN_FLIGHT
+from tilescope.jobs.running.patchwork import described
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.plugins.api import TileImage
@@ -132,8 +133,9 @@ class BlockRun:
         objects = None if isinstance(ledger, MapLedger) else ledger.count_found()
         self._tiles = RunProgress("tiles", done, total, objects)
         yield RunEvent(self._tiles)
-        budget = MemoryLedger(BLOCKS_IN_FLIGHT * max(map(self._flight_bytes, work), default=1))
-        stages = Stages(self._read, self._task.decode, self._flight_bytes)
+        in_flight = BLOCKS_IN_FLIGHT * prepared.batch_size
+        budget = MemoryLedger(in_flight * max(map(self._flight_bytes, work), default=1))
+        stages = Stages(self._read, self._task.decode, self._flight_bytes, prepared.batch_size)
         session, seconds = context.opened.session, self._clock.stages
         results = run_blocks(
             work, stages, session, budget, context.token, seconds, self._watch(work)
@@ -162,9 +164,8 @@ class BlockRun:
             yield self._event(found)
 
     def _watch(self, work: Sequence[Block]) -> MemoryWatch:
-        opened, footprint = self._context.opened, self._context.prepared.footprint
-        per_px = 0.0 if opened.session.keeps_memory else footprint.peak_bytes_per_px
-        aside = int(per_px * max((block.outer.area for block in work), default=0))
+        opened, prepared = self._context.opened, self._context.prepared
+        aside = 0 if opened.session.keeps_memory or not work else prepared.runtime_bytes
         return MemoryWatch(self._context.request.memory_bytes, opened.cache.clear, aside)
 
     def _flight_bytes(self, block: Block) -> int:
@@ -221,6 +222,8 @@ class BlockRun:
             provider=opened.session.provider,
             precision=opened.session.precision,
             provider_why=opened.choice.why,
+            patches=None if prepared.cut.schedule is None else described(prepared.cut.schedule),
+            batch=prepared.batch_size,
             tiles=TileReport(
                 len(prepared.plan.blocks), counts.done, counts.background, counts.failed
             ),

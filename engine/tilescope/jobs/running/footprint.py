@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import ModelSpec
+from tilescope.inference.measurements import BatchCost
+from tilescope.inference.schedule import Schedule
+from tilescope.jobs.running.patchwork import Patchwork
 
 _MIB = 2**20
 #: Blocks whose arrays exist at one time: one being read, one being inferred, one being decoded,
@@ -33,7 +37,7 @@ def cache_bytes(cap_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Peak resident memory of a run as a function of its tile side.
+    """Peak resident memory of a run as a function of the size of its tiles.
 
     Attributes
     ----------
@@ -47,6 +51,8 @@ class Footprint:
         Bands of the slide, and bytes of one of its values.
     measured_bytes_per_px
         Runtime peak per input pixel, measured on this machine; None takes the manifest's.
+    patchwork
+        For a network that is run patch by patch; None for one that is run at once.
     """
 
     base_bytes: int
@@ -55,6 +61,7 @@ class Footprint:
     bands: int
     value_bytes: int
     measured_bytes_per_px: float | None = None
+    patchwork: Patchwork | None = None
 
     @property
     def peak_bytes_per_px(self) -> float:
@@ -69,26 +76,69 @@ class Footprint:
         channels = sum(max(1, len(t.channels)) for t in (*self.spec.inputs, *self.spec.outputs))
         return self.bands * self.value_bytes + 4 * channels
 
-    def bytes_at(self, tile_px: int) -> int:
-        """Return the peak resident memory of the whole process for square tiles."""
+    def bytes_at(self, tile: Size, batch: BatchCost | None = None) -> int:
+        """Return the peak resident memory of the whole process for tiles of a size.
+
+        Parameters
+        ----------
+        batch
+            What several tiles in one inference take; None for tiles one by one.
+
+        Raises
+        ------
+        GraphMismatch
+            When patches are asked for and the size of a tensor cannot be told from the graph.
+        """
+        least = None if self.patchwork is None else self.patchwork.schedule(tile, 0)
+        tiles = 1 if batch is None else batch.tiles
+        return self._beside_bytes(tile, tiles) + self.runtime_bytes(tile, batch, least)
+
+    def runtime_bytes(
+        self, tile: Size, batch: BatchCost | None = None, schedule: Schedule | None = None
+    ) -> int:
+        """Return what one inference takes at its peak, at once or as scheduled."""
+        if schedule is not None and self.patchwork is not None:
+            return self.patchwork.bytes_of(schedule)
+        if batch is not None:
+            return int(_MEASURING_MARGIN * batch.bytes_per_px * tile.area)
+        return int(self.peak_bytes_per_px * tile.area)
+
+    def _beside_bytes(self, tile: Size, tiles: int = 1) -> int:
+        """Return what is there beside the runtime when so many tiles are run at once."""
         per_px = (
-            self.peak_bytes_per_px
-            + BLOCKS_IN_FLIGHT * self.flight_bytes_per_px
+            tiles * BLOCKS_IN_FLIGHT * self.flight_bytes_per_px
             + _DECODE_BYTES_PER_PX
             + _BLEND_BYTES_PER_CLASS_PX * self._class_maps
         )
-        return int(self.base_bytes + self.cache_bytes + _SLACK_BYTES + per_px * tile_px**2)
+        return int(self.base_bytes + self.cache_bytes + _SLACK_BYTES + per_px * tile.area)
+
+    def schedule(self, tile: Size, cap_bytes: int) -> Schedule | None:
+        """Return how a tile is run under a cap; None for at once.
+
+        Raises
+        ------
+        GraphMismatch
+            When the size of a tensor cannot be told from the graph.
+        """
+        if self.patchwork is None:
+            return None
+        return self.patchwork.schedule(tile, max(0, cap_bytes - self._beside_bytes(tile)))
+
+    def effort(self, tile: Size, cap_bytes: int) -> float:
+        """Return the work of one tile under a cap in units of the network's own."""
+        schedule = self.schedule(tile, cap_bytes)
+        return 1.0 if schedule is None else 1.0 + schedule.extra_work
 
     @property
     def _class_maps(self) -> int:
         return len(self.spec.classes) if self.spec.task == "semantic" else 0
 
-    def least_cap(self, tile_px: int) -> int:
-        """Return a memory cap that does for square tiles; the cache's share grows with the cap.
+    def least_cap(self, tile: Size) -> int:
+        """Return a memory cap that does for tiles of a size; the cache's share grows with the cap.
 
         A process's base differs by a few megabytes from one start to the next.
         """
-        fixed = self.bytes_at(tile_px) - self.cache_bytes
+        fixed = self.bytes_at(tile) - self.cache_bytes
         low, high = _CACHE_LIMITS
         share = fixed * _CACHE_SHARE / (1 - _CACHE_SHARE)
         return int(fixed + min(max(share, low), high)) + 8 * _MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from tilescope.exchange.classmap_picture import draw_classes, draw_heat
 from tilescope.exchange.classmap_table import ClassArea, write_areas
 from tilescope.exchange.heat import write_heat_map
 from tilescope.exchange.overview import write_png
-from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.map_grid import MapGrid, window
 from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.outputs import OVERVIEW_PX
+from tilescope.jobs.running.result_files import ResultFile
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.jobs.whole_picture import overview_picture
 from tilescope.store.map_ledger import MapLedger
@@ -73,46 +74,15 @@ class MapFrame:
         return None if values is None else self.values.shown(values)
 
 
-def write_map_outputs(
-    frame: MapFrame,
-    formats: Sequence[str],
-    areas: Sequence[ClassArea],
-    written: dict[str, Path],
-) -> Iterator[RunProgress]:
-    """Write the chosen files, yielding before each; ``written`` gets them by format.
-
-    Raises
-    ------
-    OutputError
-        When the folder cannot take them.
-    Cancelled
-        When the token is set between two files.
-    """
-    folder, context = frame.context.request.folder, frame.context
-    if "ome-zarr" in formats:
-        path = folder / "labels.ome.zarr"
-        context.token.raise_if_cancelled()
-        yield RunProgress(path.name)
-        _labels(frame, path)
-        written["ome-zarr"] = path
-        if frame.values.is_heat:
-            heat = folder / "heatmap.ome.zarr"
-            context.token.raise_if_cancelled()
-            yield RunProgress(heat.name)
-            place = frame.grid.place(context)
-            write_heat_map(heat, frame.read, place=place, class_name=context.spec.classes[0])
-            written["heatmap"] = heat
-    if "csv" in formats:
-        path = folder / "areas.csv"
-        yield RunProgress(path.name)
-        write_areas(path, areas, image=frame.image_name)
-        written["csv"] = path
-    if "overview" in formats:
-        path = folder / "overview.png"
-        context.token.raise_if_cancelled()
-        yield RunProgress(path.name)
-        _overview(frame, path)
-        written["overview"] = path
+def map_files(frame: MapFrame, areas: Sequence[ClassArea]) -> Iterator[ResultFile]:
+    """Yield the files that a class map can be written to."""
+    yield ResultFile("ome-zarr", "ome-zarr", "labels.ome.zarr", partial(_labels, frame))
+    if frame.values.is_heat:
+        yield ResultFile("heatmap", "ome-zarr", "heatmap.ome.zarr", partial(_heat, frame))
+    yield ResultFile(
+        "csv", "csv", "areas.csv", lambda path: write_areas(path, areas, image=frame.image_name)
+    )
+    yield ResultFile("overview", "overview", "overview.png", partial(_overview, frame))
 
 
 def _labels(frame: MapFrame, path: Path) -> None:
@@ -124,6 +94,11 @@ def _labels(frame: MapFrame, path: Path) -> None:
         class_names=frame.context.spec.classes,
         source=os.path.relpath(slide, path.resolve()),
     )
+
+
+def _heat(frame: MapFrame, path: Path) -> None:
+    place, name = frame.grid.place(frame.context), frame.context.spec.classes[0]
+    write_heat_map(path, frame.read, place=place, class_name=name)
 
 
 def _overview(frame: MapFrame, path: Path) -> None:

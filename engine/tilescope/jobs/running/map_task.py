@@ -19,9 +19,10 @@ from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
 from tilescope.jobs.running.events import Found, MapArea
 from tilescope.jobs.running.map_blend import MapBlend
 from tilescope.jobs.running.map_grid import MapGrid, aligned, window
-from tilescope.jobs.running.map_outputs import MapFrame, write_map_outputs
+from tilescope.jobs.running.map_outputs import MapFrame, map_files
 from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.project_results import ProjectResults
+from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.plugins.api import ClassMap
 from tilescope.store.map_ledger import MapLedger
@@ -147,7 +148,8 @@ class MapTask:
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""
         frame = MapFrame(self._context, self._ledger, self._grid, self._values)
-        return write_map_outputs(frame, self._formats, self.areas(), self._outputs)
+        files, folder = map_files(frame, self.areas()), self._context.request.folder
+        return write_files(files, folder, self._formats, self._context.token, self._outputs)
 
     def areas(self) -> list[ClassArea]:
         """Return the area of every class found so far."""

@@ -14,8 +14,9 @@ from tilescope.inference.planner import Block
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found
 from tilescope.jobs.running.finders import BoxFinder, Classified, Finder, InstanceFinder
-from tilescope.jobs.running.outputs import ResultFrame, write_outputs
+from tilescope.jobs.running.outputs import ResultFrame, object_files
 from tilescope.jobs.running.project_results import ProjectResults
+from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.store.run_ledger import Item, Kind, RunLedger
 
@@ -77,8 +78,9 @@ class ObjectTask:
 
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""
-        return write_outputs(
-            self._frame, self._context.request.formats, self._context.token, self._outputs
+        request, files = self._context.request, object_files(self._frame)
+        return write_files(
+            files, request.folder, request.formats, self._context.token, self._outputs
         )
 
     def deliver(self, results: ProjectResults) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -23,9 +24,8 @@ from tilescope.exchange.overview import draw_overview, write_png
 from tilescope.exchange.table import write_table
 from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
-from tilescope.jobs.request import RunProgress
+from tilescope.jobs.running.result_files import ResultFile
 from tilescope.jobs.whole_picture import overview_picture
-from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.run_ledger import RunLedger
 
 OVERVIEW_PX = 2048
@@ -94,34 +94,18 @@ def region_text(region_l0: Rect) -> str:
     return f"{region_l0.x0},{region_l0.y0},{region_l0.width},{region_l0.height}"
 
 
-def write_outputs(
-    frame: ResultFrame,
-    formats: Sequence[str],
-    token: CancellationToken,
-    written: dict[str, Path],
-) -> Iterator[RunProgress]:
-    """Write the chosen files, yielding before each; ``written`` gets them by format.
-
-    Raises
-    ------
-    OutputError
-        When the folder cannot take them.
-    Cancelled
-        When the token is set between two files.
-    """
-    writers = {
-        "geojson": ("objects.geojson", _geojson),
-        "csv": ("objects.csv", _csv),
-        "coco": ("objects.coco.json", _coco),
-        "ome-zarr": ("labels.ome.zarr", _labels),
-        "overview": ("overview.png", _overview),
-    }
-    for name in formats:
-        token.raise_if_cancelled()
-        file, write = writers[name]
-        yield RunProgress(file)
-        write(frame, frame.folder / file)
-        written[name] = frame.folder / file
+def object_files(frame: ResultFrame) -> tuple[ResultFile, ...]:
+    """Return the files that objects can be written to."""
+    return tuple(
+        ResultFile(key, key, name, partial(write, frame))
+        for key, name, write in (
+            ("geojson", "objects.geojson", _geojson),
+            ("ome-zarr", "labels.ome.zarr", _labels),
+            ("csv", "objects.csv", _csv),
+            ("coco", "objects.coco.json", _coco),
+            ("overview", "overview.png", _overview),
+        )
+    )
 
 
 def _geojson(frame: ResultFrame, path: Path) -> None:

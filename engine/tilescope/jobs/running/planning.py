@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil, gcd, lcm, sqrt
+from dataclasses import dataclass, replace
+from math import ceil, gcd, lcm
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.manifest import ModelSpec, Task
@@ -24,6 +24,7 @@ from tilescope.inference.planner import (
     smallest_tile,
 )
 from tilescope.inference.receptive import Halo
+from tilescope.inference.schedule import Schedule
 from tilescope.jobs.running.footprint import Footprint
 
 #: Tile sides are tried in steps of it, so that a few megabytes more or less of base memory do not
@@ -92,31 +93,37 @@ class Cut:
     ----------
     plan
         The blocks.
-    tile_px
-        Side of the largest square tile that memory was planned for.
+    tile
+        The largest tile, which memory was planned for.
     is_exact
         Whether the blocks give what one run over everything would.
     blend_px
         Pixels beyond its core on which a block is blended with its neighbours; 0 for not at all.
+    schedule
+        How the network is run patch by patch; None where it is run at once.
     """
 
     plan: Plan
-    tile_px: int
+    tile: Size
     is_exact: bool
     blend_px: int = 0
+    schedule: Schedule | None = None
 
 
-def cut_region(
-    network: Network,
-    grid: WorkingGrid,
-    region: Rect,
-    footprint: Footprint,
-    cap_bytes: int,
-    earlier: EarlierTile | None,
-) -> Cut:
-    """Return the blocks that cover a region of the working grid.
+@dataclass(frozen=True, slots=True)
+class EarlierTile:
+    """The tile of an interrupted run, and the cap and the kind of halo it was chosen for."""
 
-    Parameters
+    tile: Size
+    memory_bytes: int
+    is_exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be cut into blocks.
+
+    Attributes
     ----------
     region
         Working pixels inside the slide.
@@ -124,14 +131,38 @@ def cut_region(
         Cap on the memory of the process.
     earlier
         What an interrupted run chose.
+    """
+
+    network: Network
+    grid: WorkingGrid
+    region: Rect
+    cap_bytes: int
+    earlier: EarlierTile | None
+
+
+def cut_region(wanted: Wanted, footprint: Footprint) -> Cut:
+    """Return the blocks that cover a region of the working grid.
 
     Raises
     ------
     BudgetTooSmall
         When one tile does not fit under the cap.
     GraphMismatch
-        When the network's fixed size leaves no room for the halo in its manifest.
+        When the network's fixed size leaves no room for the halo in its manifest, or it cannot be
+        run patch by patch as the footprint wants it.
     """
+    cut = _cut(wanted, footprint)
+    schedule = footprint.schedule(cut.tile, wanted.cap_bytes)
+    if schedule is None:
+        return cut
+    sides = {side for b in cut.plan.blocks for side in (b.outer.width, b.outer.height)}
+    if not schedule.is_cut or any(side % schedule.period for side in sides):
+        raise GraphMismatch(f"{wanted.network.spec.id}: its tiles cannot be run patch by patch")
+    return replace(cut, schedule=schedule)
+
+
+def _cut(wanted: Wanted, footprint: Footprint) -> Cut:
+    network, grid, region = wanted.network, wanted.grid, wanted.region
     whole_image = isinstance(network.spec.sampling, FitWithin)
     if network.task == "semantic":
         region = _aligned(region, grid)
@@ -139,34 +170,21 @@ def cut_region(
         tile = network.tile
         if whole_image and network.fixed is None:
             tile = Size(_up(region.width, grid.multiple_of), _up(region.height, grid.multiple_of))
-        _check_fits(footprint, _side_of(tile), cap_bytes, earlier)
-        return Cut(plan_cells(grid, region, tile), _side_of(tile), is_exact=True)
+        _check_fits(footprint, tile, wanted)
+        return Cut(plan_cells(grid, region, tile), tile, is_exact=True)
     if network.fixed is not None:
-        return _fixed(network, network.fixed, grid, region, footprint, cap_bytes, earlier)
+        return _fixed(wanted, region, network.fixed, footprint)
     if whole_image:
         margins = _margins(network, exact=network.halo.is_exact)
         plan = plan_whole(grid, region, margins, overhanging=network.lack_px > 0)
-        side = _side_of(Size(plan.blocks[0].outer.width, plan.blocks[0].outer.height))
-        _check_fits(footprint, side, cap_bytes, earlier)
-        return Cut(plan, side, is_exact=True)
-    return _free(network, grid, region, footprint, cap_bytes, earlier)
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierTile:
-    """The tile of an interrupted run, and the cap and the kind of halo it was chosen for."""
-
-    tile_px: int
-    memory_bytes: int
-    is_exact: bool
+        tile = Size(plan.blocks[0].outer.width, plan.blocks[0].outer.height)
+        _check_fits(footprint, tile, wanted)
+        return Cut(plan, tile, is_exact=True)
+    return _free(wanted, region, footprint)
 
 
 def _up(length: int, step: int) -> int:
     return -(-length // step) * step
-
-
-def _side_of(size: Size) -> int:
-    return ceil(sqrt(size.area))
 
 
 def _aligned(region: Rect, grid: WorkingGrid) -> Rect:
@@ -188,28 +206,19 @@ def _margins(network: Network, *, exact: bool) -> Margins:
     return Margins(halo_px, tile.decode_margin_px)
 
 
-def _check_fits(
-    footprint: Footprint, side: int, cap_bytes: int, earlier: EarlierTile | None
-) -> None:
+def _check_fits(footprint: Footprint, tile: Size, wanted: Wanted) -> None:
+    earlier, cap_bytes = wanted.earlier, wanted.cap_bytes
     # Under the cap it was planned for it fits, although a process's base differs by a megabyte
     # from one start to the next.
     if earlier is not None and cap_bytes >= earlier.memory_bytes:
         return
-    if footprint.bytes_at(side) > cap_bytes:
-        raise BudgetTooSmall(footprint.least_cap(side), cap_bytes)
+    if footprint.bytes_at(tile) > cap_bytes:
+        raise BudgetTooSmall(footprint.least_cap(tile), cap_bytes)
 
 
-def _fixed(
-    network: Network,
-    tile: Size,
-    grid: WorkingGrid,
-    region: Rect,
-    footprint: Footprint,
-    cap_bytes: int,
-    earlier: EarlierTile | None,
-) -> Cut:
-    side = _side_of(tile)
-    _check_fits(footprint, side, cap_bytes, earlier)
+def _fixed(wanted: Wanted, region: Rect, tile: Size, footprint: Footprint) -> Cut:
+    network, grid = wanted.network, wanted.grid
+    _check_fits(footprint, tile, wanted)
     shorter = min(tile.width, tile.height)
     exact = network.halo.is_exact
     if exact:
@@ -222,7 +231,7 @@ def _fixed(
     except ValueError as exc:
         raise GraphMismatch(f"{network.spec.id}: {exc}; declare a smaller halo for it") from exc
     exact = exact or len(plan.blocks) == 1
-    return Cut(plan, side, exact, _blend_px(network, margins, exact=exact))
+    return Cut(plan, tile, exact, _blend_px(network, margins, exact=exact))
 
 
 def _blend_px(network: Network, margins: Margins, *, exact: bool) -> int:
@@ -231,28 +240,20 @@ def _blend_px(network: Network, margins: Margins, *, exact: bool) -> int:
     return max(0, margins.halo_px - network.lack_px)
 
 
-def _free(
-    network: Network,
-    grid: WorkingGrid,
-    region: Rect,
-    footprint: Footprint,
-    cap_bytes: int,
-    earlier: EarlierTile | None,
-) -> Cut:
+def _free(wanted: Wanted, region: Rect, footprint: Footprint) -> Cut:
+    network, grid, earlier = wanted.network, wanted.grid, wanted.earlier
     if earlier is not None:
-        needed = footprint.bytes_at(earlier.tile_px)
-        if cap_bytes < earlier.memory_bytes and needed > cap_bytes:
-            raise BudgetTooSmall(needed, cap_bytes)
-        tile_px, exact = earlier.tile_px, earlier.is_exact
+        _check_fits(footprint, earlier.tile, wanted)
+        tile_px, exact = earlier.tile.width, earlier.is_exact
     else:
-        tile_px, exact = _tile(network, footprint, cap_bytes)
+        tile_px, exact = _tile(network, footprint, wanted.cap_bytes)
+    tile = Size(tile_px, tile_px)
     margins = _margins(network, exact=exact)
     if network.lack_px > 0:
-        tile = Size(tile_px, tile_px)
         plan = plan_fixed_blocks(grid, region, margins, tile, overhanging=True)
     else:
         plan = plan_blocks(grid, region, margins, tile_px)
-    return Cut(plan, tile_px, exact, _blend_px(network, margins, exact=exact))
+    return Cut(plan, tile, exact, _blend_px(network, margins, exact=exact))
 
 
 def _tile(network: Network, footprint: Footprint, cap_bytes: int) -> tuple[int, bool]:
@@ -281,7 +282,12 @@ def _largest(network: Network, footprint: Footprint, cap_bytes: int, *, exact: b
     sides = range(least_px, max(least_px, network.spec.tile.size.width) + 1, grain)
     try:
         return quickest_tile_within(
-            cap_bytes, footprint.bytes_at, margins, sides_px=sides, step=step
+            cap_bytes,
+            lambda side: footprint.bytes_at(Size(side, side)),
+            margins,
+            sides_px=sides,
+            step=step,
+            effort=lambda side: footprint.effort(Size(side, side), cap_bytes),
         )
     except BudgetTooSmall:
-        raise BudgetTooSmall(footprint.least_cap(least_px), cap_bytes) from None
+        raise BudgetTooSmall(footprint.least_cap(Size(least_px, least_px)), cap_bytes) from None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from tilescope.domain.contrast import Contrast
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
 from tilescope.domain.scale import AtObjectSize, PixelSize
 from tilescope.errors import UsageError
 from tilescope.inference.choice import Choice
 from tilescope.inference.grid import WorkingGrid
+from tilescope.inference.measurements import BatchCost
 from tilescope.inference.planner import LAYOUT_VERSION, Block, Plan
+from tilescope.inference.schedule import Schedule
 from tilescope.inference.session import Session
 from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
@@ -24,9 +24,12 @@ from tilescope.jobs.request import (
     THRESHOLD_PARAMETER,
     RunRequest,
 )
+from tilescope.jobs.running.decisions import Remembered
+from tilescope.jobs.running.fitting import batch_within, fitted
 from tilescope.jobs.running.footprint import Footprint
 from tilescope.jobs.running.outputs import region_text
-from tilescope.jobs.running.planning import Cut, EarlierTile, Network, cut_region
+from tilescope.jobs.running.patchwork import Patchwork, sentence
+from tilescope.jobs.running.planning import Cut, EarlierTile, Network, Wanted
 from tilescope.jobs.running.scale import Measurer, WorkingScale, fixed_scale, object_scale
 from tilescope.jobs.running.survey import Survey
 from tilescope.plugins.api import TileAdapter
@@ -64,7 +67,8 @@ class Settings:
 class Prepared:
     """The decisions of a run.
 
-    ``spares_background`` says whether blocks without tissue are left out.
+    ``batch`` is how many tiles are run at once, ``spares_background`` says whether blocks without
+    tissue are left out.
     """
 
     settings: Settings
@@ -72,12 +76,36 @@ class Prepared:
     scale: WorkingScale
     cut: Cut
     footprint: Footprint
+    batch: BatchCost | None
     spares_background: bool
 
     @property
     def plan(self) -> Plan:
         """The blocks."""
         return self.cut.plan
+
+    @property
+    def batch_size(self) -> int:
+        """How many tiles are run at once."""
+        return 1 if self.batch is None else self.batch.tiles
+
+    @property
+    def runtime_bytes(self) -> int:
+        """What one inference takes at its peak."""
+        return self.footprint.runtime_bytes(self.cut.tile, self.batch, self.cut.schedule)
+
+    def remembered(self, memory_bytes: int, provider: str) -> Remembered:
+        """Return the decisions for a run that continues this one."""
+        return Remembered(
+            self.scale,
+            self.cut.tile,
+            self.cut.is_exact,
+            memory_bytes,
+            self.survey.contrast,
+            provider,
+            self.cut.schedule,
+            self.batch_size,
+        )
 
     def is_empty(self, block: Block) -> bool:
         """Tell whether a block's core holds nothing that is worth a look."""
@@ -150,56 +178,27 @@ def _text(value: float | None) -> str:
     return "unset" if value is None else repr(float(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """Decisions that a resumed run takes over instead of making them again.
-
-    ``memory_bytes`` is the cap under which ``tile_px`` was planned, ``is_exact`` whether it was
-    for the exact halo.
-    """
-
-    scale: WorkingScale
-    tile_px: int
-    is_exact: bool
-    memory_bytes: int
-    contrast: Contrast
-    provider: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for the ledger."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Remembered:
-        """Return what :meth:`as_dict` gave."""
-        contrast = values["contrast"]
-        return cls(
-            WorkingScale(**values["scale"]),
-            values["tile_px"],
-            values["is_exact"],
-            values["memory_bytes"],
-            Contrast(
-                contrast["dark_background"],
-                *(tuple(contrast[name]) for name in ("low", "high", "mean", "deviation")),
-            ),
-            values["provider"],
-        )
-
-
 def prepare(
     request: RunRequest,
     settings: Settings,
     opened: Opened,
     survey: Survey,
     earlier: Remembered | None,
+    patchwork: Callable[[Schedule | None], Patchwork | None],
     token: CancellationToken,
 ) -> Prepared:
     """Choose the scale and plan the blocks.
 
+    Parameters
+    ----------
+    patchwork
+        Tells what the network takes patch by patch as an interrupted run did it, or for None as is
+        best; None where it cannot be run so. Called only when it does not fit at once.
+
     Raises
     ------
     BudgetTooSmall
-        When one tile does not fit under the cap.
+        When one tile does not fit under the cap, not even patch by patch.
     UsageError
         When the model needs a pixel size that nobody knows.
     GraphMismatch
@@ -218,18 +217,36 @@ def prepare(
         opened.choice.bytes_per_px,
     )
     grid = WorkingGrid.over(info.size, scale.factor, opened.network.step)
-    cut = cut_region(
+    wanted = Wanted(
         opened.network,
         grid,
         grid.rect_of(settings.region_l0),
-        footprint,
         request.memory_bytes,
-        EarlierTile(earlier.tile_px, earlier.memory_bytes, earlier.is_exact) if earlier else None,
+        EarlierTile(earlier.tile, earlier.memory_bytes, earlier.is_exact) if earlier else None,
     )
+    cut, footprint = fitted(wanted, footprint, patchwork, earlier)
+    batch = batch_within(opened.choice, footprint, cut, request.memory_bytes, earlier)
     # A class map says something of every pixel. Only of a microscope's slide it is known that
     # nothing is where no tissue is; on a page white is a part of what is there.
     spares = request.model.spec.task != "semantic" or settings.pixel_size is not None
-    return Prepared(settings, survey, scale, cut, footprint, spares)
+    return Prepared(settings, survey, scale, cut, footprint, batch, spares)
+
+
+def in_patches(request: RunRequest, opened: Opened, prepared: Prepared) -> Opened:
+    """Return what a run works with whose network is run patch by patch.
+
+    Raises
+    ------
+    GraphMismatch
+        When the schedule, which may be that of an interrupted run, belongs to another graph.
+    """
+    schedule, patchwork = prepared.cut.schedule, prepared.footprint.patchwork
+    assert schedule is not None
+    assert patchwork is not None
+    memory.trim()
+    session = patchwork.open(schedule, threads=request.threads, precision=request.precision)
+    why = f"{sentence(schedule)}; {opened.choice.why}"
+    return replace(opened, session=session, choice=replace(opened.choice, why=why))
 
 
 def _value_bytes(dtype: str) -> int:

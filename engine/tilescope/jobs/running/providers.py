@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import ModelSpec, TileSpec
-from tilescope.errors import PluginBroken, RunMismatch, UsageError
+from tilescope.errors import GraphMismatch, PluginBroken, RunMismatch, UsageError
 from tilescope.inference.backends import ProviderState, provider_states
 from tilescope.inference.choice import AGREEMENT, Choice, contenders, fastest
+from tilescope.inference.graph import load_graph
 from tilescope.inference.measurements import Measurement, MeasurementStore
 from tilescope.inference.measuring import measure
+from tilescope.inference.schedule import Schedule
 from tilescope.inference.session import Precision
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.running.footprint import Footprint, cache_bytes
+from tilescope.jobs.running.patchwork import PROVIDER, Patchwork
 from tilescope.plugins.api import Contrast, TileAdapter, TileImage
 from tilescope.plugins.registry import InstalledModel
 from tilescope.plugins.variants import Variant, find_variant
@@ -27,6 +31,8 @@ from tilescope.runtime.cancel import CancellationToken
 #: Tiles that are measured are not larger; time and memory grow with their area from there on.
 _SIDE_PX = 512
 _SEED = 5
+#: Tiles of one inference that are tried.
+_MOST_TILES = 8
 #: Backends round 8 bits and bfloat16 differently; whether results agree is judged elsewhere, here
 #: only that nothing is broken.
 REDUCED_AGREEMENT = 0.5
@@ -152,7 +158,13 @@ def choose_provider(
     if any(name not in found for name in names):
         samples = samples_of(model, adapter)
         found = measure(
-            weights, samples, names, token, threads=wish.threads, precision=wish.precision
+            weights,
+            samples,
+            names,
+            token,
+            threads=wish.threads,
+            precision=wish.precision,
+            most_tiles=_most_tiles(model.spec, weights),
         )
         notes.append(store.save(found))
     choice = _chosen(names, found, states, model.spec, wish)
@@ -195,7 +207,50 @@ class _fits:  # noqa: N801 - reads as a word
             1,
             found.bytes_per_px,
         )
-        return footprint.bytes_at(min(self._spec.tile.size.width, _SIDE_PX)) <= cap
+        size = self._spec.tile.size
+        if not self._spec.tile.fixed:
+            size = Size(min(size.width, _SIDE_PX), min(size.height, _SIDE_PX))
+        return footprint.bytes_at(size) <= cap
+
+
+def patchwork_of(
+    model: InstalledModel,
+    weights: bytes,
+    adapter: TileAdapter,
+    wish: Wish,
+    token: CancellationToken,
+    given: Schedule | None,
+) -> Patchwork | None:
+    """Return what a network takes patch by patch; None where the wish rules that out.
+
+    Raises
+    ------
+    PluginBroken
+        When the plugin cannot encode a tile.
+    Cancelled
+        When the token is set while something is measured.
+    """
+    if wish.precision == "bf16" or wish.provider not in {"auto", "cpu", PROVIDER}:
+        return None
+    if wish.accepted is not None and "cpu" not in wish.accepted:
+        return None
+    lean = choose_provider(model, weights, adapter, replace(wish, provider=PROVIDER), token)
+    try:
+        return Patchwork.measured(weights, model.spec.layouts, lean, given)
+    except GraphMismatch:
+        return None
+
+
+def _most_tiles(spec: ModelSpec, weights: bytes) -> int:
+    """Return how many tiles of a fixed size one inference may take."""
+    tile = spec.tile
+    is_fixed = tile.fixed or spec.task == "classification"
+    if not is_fixed or max(tile.size.width, tile.size.height) > _SIDE_PX:
+        return 1
+    ports = load_graph(weights).inputs
+    is_free = all(port.dims is not None and port.dims[0] is None for port in ports)
+    leads = all(tensor.layout.startswith("N") for tensor in (*spec.inputs, *spec.outputs))
+    return min(tile.max_batch, _MOST_TILES) if is_free and leads else 1
 
 
 def samples_of(model: InstalledModel, adapter: TileAdapter) -> list[dict[str, NDArray[np.float32]]]:

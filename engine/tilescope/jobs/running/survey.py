@@ -136,11 +136,25 @@ def survey_slide(source: SlideSource, cache: TileCache, plane: int = 0) -> Surve
 
 def _measured(contrast: Contrast, values: NDArray[Any]) -> Contrast:
     """Return the contrast with mean and deviation of ``[n, bands]``, none of no values."""
-    finite = values[np.isfinite(values).all(axis=1)]
-    if not len(finite):
+    if values.dtype != np.uint8:
+        values = values[np.isfinite(values).all(axis=1)]
+    if not len(values):
         return contrast
-    mean, deviation = finite.mean(axis=0, dtype=np.float64), finite.std(axis=0, dtype=np.float64)
+    if values.dtype == np.uint8:
+        mean, deviation = _counted(values)
+    else:
+        mean = values.mean(axis=0, dtype=np.float64)
+        deviation = values.std(axis=0, dtype=np.float64)
     return replace(contrast, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
+
+
+def _counted(values: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation of each band of ``uint8[n, bands]``; counting takes a tenth."""
+    levels = np.arange(256, dtype=np.float64)
+    counts = np.stack([np.bincount(band, minlength=256) for band in values.T])
+    mean = counts @ levels / len(values)
+    square = (counts * (levels - mean[:, None]) ** 2).sum(axis=1) / len(values)
+    return mean, np.sqrt(square)
 
 
 def _interest(picture: NDArray[Any], contrast: Contrast) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from tilescope.exchange.classmap_table import ClassArea, ScoredTile, write_areas
 from tilescope.exchange.heat import heat_of, write_tile_scores
 from tilescope.exchange.heat_tiles import write_tile_geojson
 from tilescope.exchange.overview import write_png
-from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.outputs import OVERVIEW_PX, run_id_of
+from tilescope.jobs.running.result_files import ResultFile
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.jobs.whole_picture import overview_picture
 
@@ -50,49 +51,33 @@ class TileFrame:
         return Path(self.context.opened.source.info.path).name
 
 
-def write_tile_outputs(
-    frame: TileFrame,
-    formats: Sequence[str],
-    areas: Sequence[ClassArea],
-    written: dict[str, Path],
-) -> Iterator[RunProgress]:
-    """Write the chosen files, yielding before each; ``written`` gets them by format.
+def tile_files(frame: TileFrame, areas: Sequence[ClassArea]) -> tuple[ResultFile, ...]:
+    """Return the files that classified tiles can be written to."""
+    names, image = frame.context.spec.classes, frame.image_name
+    return (
+        ResultFile("geojson", "geojson", "objects.geojson", partial(_geojson, frame)),
+        ResultFile(
+            "ome-zarr",
+            "ome-zarr",
+            "heatmap.ome.zarr",
+            partial(write_tile_scores, scores=frame.scores, place=frame.place, class_names=names),
+        ),
+        ResultFile(
+            "csv",
+            "csv",
+            "tiles.csv",
+            lambda path: write_tiles(path, frame.tiles(), image=image, class_names=names),
+        ),
+        ResultFile("areas", "csv", "areas.csv", lambda path: write_areas(path, areas, image=image)),
+        ResultFile("overview", "overview", "overview.png", partial(_overview, frame)),
+    )
 
-    Raises
-    ------
-    OutputError
-        When the folder cannot take them.
-    Cancelled
-        When the token is set between two files.
-    """
-    folder, context, names = frame.context.request.folder, frame.context, frame.context.spec.classes
-    if "geojson" in formats:
-        path = folder / "objects.geojson"
-        yield RunProgress(path.name)
-        run_id = run_id_of(
-            context.spec.ref, context.opened.source.info, context.prepared.settings.region_l0
-        )
-        write_tile_geojson(path, frame.tiles(), run_id=run_id, class_names=names)
-        written["geojson"] = path
-    if "ome-zarr" in formats:
-        path = folder / "heatmap.ome.zarr"
-        context.token.raise_if_cancelled()
-        yield RunProgress(path.name)
-        write_tile_scores(path, frame.scores, place=frame.place, class_names=names)
-        written["ome-zarr"] = path
-    if "csv" in formats:
-        context.token.raise_if_cancelled()
-        yield RunProgress("tiles.csv")
-        write_tiles(folder / "tiles.csv", frame.tiles(), image=frame.image_name, class_names=names)
-        written["csv"] = folder / "tiles.csv"
-        write_areas(folder / "areas.csv", areas, image=frame.image_name)
-        written["areas"] = folder / "areas.csv"
-    if "overview" in formats:
-        path = folder / "overview.png"
-        context.token.raise_if_cancelled()
-        yield RunProgress(path.name)
-        _overview(frame, path)
-        written["overview"] = path
+
+def _geojson(frame: TileFrame, path: Path) -> None:
+    context, names = frame.context, frame.context.spec.classes
+    region_l0 = context.prepared.settings.region_l0
+    run_id = run_id_of(context.spec.ref, context.opened.source.info, region_l0)
+    write_tile_geojson(path, frame.tiles(), run_id=run_id, class_names=names)
 
 
 def _overview(frame: TileFrame, path: Path) -> None:

@@ -20,8 +20,9 @@ from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
 from tilescope.jobs.running.events import Found, MapArea
 from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.project_results import ProjectResults
+from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
-from tilescope.jobs.running.tile_outputs import TileFrame, write_tile_outputs
+from tilescope.jobs.running.tile_outputs import TileFrame, tile_files
 from tilescope.plugins.api import TileScores
 from tilescope.store.map_ledger import MapLedger, Part
 
@@ -90,7 +91,8 @@ class TileTask:
         frame = TileFrame(
             self._context, self.tiles, self._scores(), self._place(), self._values.is_heat
         )
-        return write_tile_outputs(frame, self._formats, self.areas(), self._outputs)
+        files, folder = tile_files(frame, self.areas()), self._context.request.folder
+        return write_files(files, folder, self._formats, self._context.token, self._outputs)
 
     def _scores(self) -> NDArray[np.float32]:
         """Return ``float32[classes, rows, columns]``, not a number for skipped tiles."""
