@@ -372,7 +372,6 @@ def test_the_rate_rises_stays_and_falls():
         "nuclick-nucleus",
         "nuclick-cell",
         "nuclick-gland",
-        "nuclick-nucleus-research",
     ],
 )
 def test_the_shipped_files_fit_together(model):
