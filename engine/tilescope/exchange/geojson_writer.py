@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from json import JSONEncoder
 from json.encoder import encode_basestring as _json
+from operator import add
 from pathlib import Path
 
-from tilescope.domain.annotation import Annotation
+from tilescope.domain.annotation import Annotation, Author
 from tilescope.exchange.geojson_reader import AUTHOR_KEY, PARENT_KEY
 from tilescope.exchange.geometry_text import geometry_texts
 from tilescope.exchange.identity import nucleus_id
@@ -94,6 +95,8 @@ class _Features:
         self._colours = colours
         self._classes: dict[str | None, str] = {None: ""}
         self._labels: dict[tuple[str, ...], list[str]] = {}
+        self._author: Author | None = None
+        self._author_notes: tuple[str, ...] = ()
         self.count = 0
 
     def blocks(self, annotations: Iterable[Sequence[Annotation]]) -> Iterator[bytes]:
@@ -133,15 +136,11 @@ class _Features:
             members += ',"isLocked":true'
         if annotation.measurements:
             members += f',"measurements":{{{self._numbers(annotation.measurements)}}}'
-        notes = []
+        if annotation.author is not self._author:  # neighbours mostly have the same
+            self._author, self._author_notes = annotation.author, _notes_on(annotation.author)
+        notes = self._author_notes
         if annotation.parent_id is not None:
-            notes.append(f'"{PARENT_KEY}":{_json(annotation.parent_id)}')
-        author = annotation.author
-        if author.kind != "import" and author.name:
-            notes.append(f'"{AUTHOR_KEY}":{_json(f"{author.kind}:{author.name}")}')
-            made = made_text(author.detail)
-            if made is not None:
-                notes.append(f'"{MADE_KEY}":{_json(made)}')
+            notes = (f'"{PARENT_KEY}":{_json(annotation.parent_id)}', *notes)
         if notes:
             members += f',"metadata":{{{",".join(notes)}}}'
         return members + "}}"
@@ -156,7 +155,7 @@ class _Features:
                 self._labels[names] = labels
         values = list(map(float, measurements.values()))
         if math.isfinite(sum(values)):
-            return ",".join([label + repr(v) for label, v in zip(labels, values, strict=True)])
+            return ",".join(map(add, labels, map(repr, values)))
         # JSON has no word for what is not finite.
         finite = (pair for pair in zip(labels, values, strict=True) if math.isfinite(pair[1]))
         return ",".join([label + repr(v) for label, v in finite])
@@ -168,6 +167,15 @@ class _Features:
             text = f',"classification":{_encode({"name": name, "color": colour})}'
             self._classes[name] = text
         return text or ""
+
+
+def _notes_on(author: Author) -> tuple[str, ...]:
+    """Return the members that tell who made an object, and of what."""
+    if author.kind == "import" or not author.name:
+        return ()
+    who = f'"{AUTHOR_KEY}":{_json(f"{author.kind}:{author.name}")}'
+    made = made_text(author.detail)
+    return (who,) if made is None else (who, f'"{MADE_KEY}":{_json(made)}')
 
 
 def _is_nucleus(annotation: Annotation, before: Annotation) -> bool:
