@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QLabel, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from tilescope.store.family import Family, Kin
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project
 from tilescope_desktop.bridge.work import Work
-from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.hierarchy_tree import (
     Branch,
@@ -22,24 +19,22 @@ from tilescope_desktop.view.hierarchy_tree import (
     KinItem,
     MoreItem,
 )
+from tilescope_desktop.view.listing_panel import ListingPanel
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 
 T = TypeVar("T")
 
-_LATER_MS = 250
 _PAGE = 200
 #: Objects of a branch that are listed again at once after a change.
 _MOST_AGAIN = 2000
 
 
-class HierarchyPanel(QWidget):
+class HierarchyPanel(ListingPanel):
     """A tree of the objects of the slide in front.
 
     Nothing is read while it cannot be seen; ``shown`` tells that something was listed.
     """
-
-    shown = Signal()
 
     def __init__(
         self,
@@ -49,16 +44,11 @@ class HierarchyPanel(QWidget):
         work: Work,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._bench = bench
-        self._annotations = annotations
-        self._front = front
-        self._work = work
+        super().__init__(bench, annotations, front, work, parent)
         self._turn = 0
         self._open: set[Branch | str] = set()
         self._listed: dict[Branch, int] = {}
         self._items: dict[str, KinItem] = {}
-        self._is_following = False
         self.tree = HierarchyTree()
         self.tree.itemExpanded.connect(self._expand)
         self.tree.itemCollapsed.connect(lambda item: self._open.discard(_key(item)))
@@ -71,27 +61,10 @@ class HierarchyPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.addWidget(self.tree)
         layout.addWidget(hint)
-        self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
-        self._later.timeout.connect(self._load)
-        annotations.changed.connect(self.reload)
+        self.due.connect(self._load)
         annotations.selection_changed.connect(self._follow_selection)
 
-    def reload(self) -> None:
-        """List anew, soon; what was open stays open."""
-        if not self._later.isActive():
-            self._later.start()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
-        """List the objects; called by Qt."""
-        self.reload()
-        super().showEvent(event)
-
     # -- reading ----------------------------------------------------------------------------------
-
-    @property
-    def _slide(self) -> OpenSlide | None:
-        tab = self._front()
-        return None if tab is None else self._bench.slides.get(tab)
 
     def _load(self) -> None:
         self._turn += 1

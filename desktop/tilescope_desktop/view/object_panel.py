@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QItemSelection, QModelIndex, Qt, QTimer, Signal
-from PySide6.QtGui import QShowEvent
+from PySide6.QtCore import QItemSelection, QModelIndex, Qt
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -27,21 +26,18 @@ from tilescope_desktop.bridge.work import Job, Work
 from tilescope_desktop.model.object_rows import ObjectRows
 from tilescope_desktop.model.project_tasks import MOST_SELECTED
 from tilescope_desktop.view.flying import fly_to
+from tilescope_desktop.view.listing_panel import ListingPanel
 from tilescope_desktop.view.object_model import ObjectModel
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
-_LATER_MS = 250
 
-
-class ObjectPanel(QWidget):
+class ObjectPanel(ListingPanel):
     """A table of the objects of the slide in front.
 
     It is filled by a worker while it can be seen; ``shown`` tells that it is.
     """
-
-    shown = Signal()
 
     def __init__(
         self,
@@ -51,13 +47,8 @@ class ObjectPanel(QWidget):
         work: Work,
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(parent)
-        self._bench = bench
-        self._annotations = annotations
-        self._front = front
-        self._work = work
+        super().__init__(bench, annotations, front, work, parent)
         self._job: Job | None = None
-        self._is_following = False
         self.model = ObjectModel()
         self.table = QTableView()
         self.table.setAlternatingRowColors(True)
@@ -86,26 +77,14 @@ class ObjectPanel(QWidget):
         self.measure.currentTextChanged.connect(lambda _name: self._show_histogram())
         self.histogram = ValueHistogram()
         self._count = QLabel()
-        self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
-        self._later.timeout.connect(self._load)
         self._lay_out()
-        annotations.changed.connect(self.reload)
+        self.due.connect(self._load)
         annotations.selection_changed.connect(self._follow_selection)
-
-    def reload(self) -> None:
-        """Fill the table anew, soon."""
-        if not self._later.isActive():
-            self._later.start()
 
     def follow_view(self) -> None:
         """Fill the table anew when it lists what is in view."""
         if self.in_view.isChecked():
             self.reload()
-
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
-        """Fill the table; called by Qt."""
-        self.reload()
-        super().showEvent(event)
 
     def fly_to(self, row: int) -> None:
         """Show an object of the table, large."""
@@ -131,7 +110,7 @@ class ObjectPanel(QWidget):
             self._job.cancel()
             self._job = None
         tab, project = self._front(), self._annotations.project
-        slide = None if tab is None else self._bench.slides.get(tab)
+        slide = self._slide
         if tab is None or slide is None or slide.number is None or project is None:
             self._show(None)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from io import UnsupportedOperation
 from typing import Any
 
 import numpy as np
@@ -112,13 +113,13 @@ class _FilesStore(Store):
         self._check_writable()
 
     def list(self) -> AsyncIterator[str]:
-        raise NotImplementedError(_UNLISTED)
+        raise UnsupportedOperation(_UNLISTED)
 
     def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError(_UNLISTED)
+        raise UnsupportedOperation(_UNLISTED)
 
     def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        raise NotImplementedError(_UNLISTED)
+        raise UnsupportedOperation(_UNLISTED)
 
 
 def _span(key: str, wanted: ByteRequest | None) -> Span:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tilescope.store import deltas
 from tilescope.store.leaves import shape_of
 from tilescope.store.schema import LEAF_SIZE, STATE
-from tilescope.store.views import View
+from tilescope.store.views import View, view_of
 from tilescope.store.wkb import shapes_of
 
 #: Leaves that are read together.
@@ -208,16 +208,6 @@ def _slots(row: tuple[Any, ...], slots: NDArray[np.int64]) -> list[tuple[bytes, 
 
 def _view(parts: Sequence[tuple[bytes, bytes, bytes]], names: Mapping[int, str | None]) -> View:
     states = np.frombuffer(b"".join([part[0] for part in parts]), STATE)
+    ids = np.frombuffer(b"".join([part[1] for part in parts]), np.uint8).reshape(-1, 16)
     shapes = shapes_of([part[2] for part in parts])
-    return View(
-        np.frombuffer(b"".join([part[1] for part in parts]), np.uint8).reshape(-1, 16),
-        states["class"].astype(np.int32),
-        names,
-        np.ascontiguousarray(states["kind"]),
-        states["locked"].astype(bool),
-        shapes.points,
-        shapes.ring_offsets,
-        shapes.object_offsets,
-        shapes.dimensions,
-        is_complete=True,
-    )
+    return view_of(states, ids, shapes, names, is_complete=True)

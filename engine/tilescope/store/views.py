@@ -74,6 +74,29 @@ class View:
         return id_text(self.ids[index].tobytes())
 
 
+def view_of(
+    states: NDArray[np.void],
+    ids: NDArray[np.uint8],
+    shapes: Shapes,
+    class_names: Mapping[int, str | None],
+    *,
+    is_complete: bool,
+) -> View:
+    """Return objects by what their leaves hold: states, ids and shapes, one of each per object."""
+    return View(
+        ids,
+        states["class"].astype(np.int32),
+        class_names,
+        np.ascontiguousarray(states["kind"]),
+        states["locked"].astype(bool),
+        shapes.points,
+        shapes.ring_offsets,
+        shapes.object_offsets,
+        shapes.dimensions,
+        is_complete,
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
     """Some of the objects of a view."""
@@ -155,15 +178,4 @@ def _view(parts: Sequence[_Part], limit: int, names: Mapping[int, str | None]) -
     if not is_complete:
         shapes = shapes.select(np.arange(len(states)) < limit)
         states, ids = states[:limit], ids[:limit]
-    return View(
-        ids,
-        states["class"].astype(np.int32),
-        names,
-        np.ascontiguousarray(states["kind"]),
-        states["locked"].astype(bool),
-        shapes.points,
-        shapes.ring_offsets,
-        shapes.object_offsets,
-        shapes.dimensions,
-        is_complete,
-    )
+    return view_of(states, ids, shapes, names, is_complete=is_complete)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import InferenceFailed, UsageError
-from tilescope.exchange.classmap_table import ClassArea, class_areas
+from tilescope.exchange.classmap_table import ClassArea
 from tilescope.inference.pipeline import Arrays
 from tilescope.inference.planner import Block
 from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
@@ -155,11 +155,7 @@ class MapTask:
         """Return the area of every class found so far."""
         counts = self._ledger.total_counts(self._values.classes + 1)
         areas = counts.astype(np.float64) * self._grid.factor**2
-        return class_areas(
-            self._context.spec.classes,
-            areas[1:],
-            self._context.prepared.settings.pixel_size,
-        )
+        return self._context.class_areas(areas[1:])
 
     def summary(self) -> dict[str, Any]:
         """Return the areas for the report."""

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
 from tilescope.errors import PluginBroken
+from tilescope.exchange.classmap_table import ClassArea, class_areas
 from tilescope.inference.cutting import Arrays, cut_outputs
 from tilescope.inference.planner import Block, Plan
 from tilescope.jobs.request import RunRequest
@@ -43,6 +47,10 @@ class TaskContext:
         """Return working pixels in level-0 pixels."""
         f = self.plan.grid.factor
         return rect.x0 * f, rect.y0 * f, rect.x1 * f, rect.y1 * f
+
+    def class_areas(self, areas_px: NDArray[np.float64]) -> list[ClassArea]:
+        """Return the area of every class of the model, given in square level-0 pixels."""
+        return class_areas(self.spec.classes, areas_px, self.prepared.settings.pixel_size)
 
     def cut(self, block: Block, outputs: Arrays, part: Rect) -> Arrays:
         """Return the graph's outputs over a part of a block, in working pixels."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tilescope.domain.geometry import Size
 from tilescope.errors import UsageError
 from tilescope.exchange.classmap_pyramid import MapPlace
-from tilescope.exchange.classmap_table import ClassArea, ScoredTile, class_areas
+from tilescope.exchange.classmap_table import ClassArea, ScoredTile
 from tilescope.inference.pipeline import Arrays
 from tilescope.inference.planner import Block
 from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
@@ -119,11 +119,7 @@ class TileTask:
         areas = np.zeros(self._values.classes + 1)
         for tile in self.tiles():
             areas[0 if tile.class_index is None else tile.class_index + 1] += tile.area_px
-        return class_areas(
-            self._context.spec.classes,
-            areas[1:],
-            self._context.prepared.settings.pixel_size,
-        )
+        return self._context.class_areas(areas[1:])
 
     def summary(self) -> dict[str, Any]:
         """Return the areas for the report."""
