@@ -24,6 +24,7 @@ from tilescope_desktop.model import project_tasks as tasks
 from tilescope_desktop.model.authors import edited
 from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.outline_edits import OutlineEdit
 from tilescope_desktop.model.places import Remembered, data_folder, new_project_path
 from tilescope_desktop.model.project_tasks import OpenSlide, State
 from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected, Wishes
@@ -242,6 +243,12 @@ class Annotations(QObject):
         """Lock or unlock what is selected."""
         ids, label = self.selected_ids, "lock" if is_locked else "unlock"
         self._change(lambda project: project.set_locked(ids, is_locked, label=label), ids)
+
+    def change_outlines(self, change: OutlineEdit) -> None:
+        """Put together, cut or round what is selected, as one step to undo."""
+        slide, ids = self.selected_slide, self.selected_ids
+        if slide is not None:
+            self._change(lambda project: change(project, slide, ids), ids)
 
     def put_into(self, slide: OpenSlide, ids: Sequence[str], parent: str | None) -> None:
         """Let objects lie in another, or in none."""

@@ -8,6 +8,13 @@ from dataclasses import replace
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.outline_edits import (
+    OutlineEdit,
+    cut_out,
+    intersect,
+    round_off,
+    unite,
+)
 from tilescope_desktop.model.tools.tool import Tool
 from tilescope_desktop.view.tool_bench import ToolBench
 
@@ -26,6 +33,12 @@ _TOOL_KEYS = {
     "vertices": "E",
     "ruler": "Shift+L",
 }
+_OUTLINE_EDITS = (
+    ("unite", "Unite", unite),
+    ("intersect", "Keep what they share", intersect),
+    ("cut-out", "Cut the others out of the first", cut_out),
+    ("smooth", "Smooth", round_off),
+)
 _OPACITY_STEP = 0.1
 
 
@@ -123,6 +136,7 @@ def object_commands(annotations: Annotations) -> list[Command]:
         switch("shows_detections", "Show detections", "D"),
         switch("fills_annotations", "Fill annotations", "Shift+F"),
         switch("fills_detections", "Fill detections", "F"),
+        *(_outline_command(annotations, *edit) for edit in _OUTLINE_EDITS),
         Command("objects.stronger", "Stronger", "Objects", fade(_OPACITY_STEP), "Ctrl+]"),
         Command("objects.fainter", "Fainter", "Objects", fade(-_OPACITY_STEP), "Ctrl+["),
         *(_class_command(annotations, key) for key in "123456789"),
@@ -146,3 +160,13 @@ def _class_command(annotations: Annotations, key: str) -> Command:
 
 def _faded(style: ObjectStyle, opacity: float) -> ObjectStyle:
     return replace(style, opacity=round(opacity, 2))
+
+
+def _outline_command(annotations: Annotations, name: str, title: str, edit: OutlineEdit) -> Command:
+    return Command(
+        f"objects.{name}",
+        title,
+        "Objects/Outlines",
+        lambda: annotations.change_outlines(edit),
+        is_enabled=lambda: bool(annotations.selected_ids),
+    )
