@@ -40,7 +40,7 @@ from tilescope.runtime.cancel import CancellationToken
 
 PEER_TILE_PX = 512
 #: Ours are larger: of a tile of 512 px a third would be halo, which the peers do without.
-TILE_PX = 1024
+TILE_PX = 2048
 _MEMORY_BYTES = 4 << 30
 #: Share of pixels, away from the peers' seams, that must have the same class.
 _SAME = 0.99

@@ -67,7 +67,7 @@ def test_a_heat_map_of_any_size() -> None:
     spec, assumed = drafted(unet().model())
     assert (spec.task, spec.classes) == ("semantic", ("foreground",))
     assert decoding_of(spec) == ("class-map", (Activation("sigmoid"),))
-    assert spec.tile.size == Size(512, 512)
+    assert spec.tile.size == Size(2048, 2048)
     assert (spec.tile.fixed, spec.tile.multiple_of) == (False, 4)
     assert spec.tile.halo_px == 13  # three convolutions above, two below, one at the bottom
     assert spec.tile.max_batch > 1

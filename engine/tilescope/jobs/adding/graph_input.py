@@ -148,9 +148,7 @@ def _size(height: int | None, width: int | None, known: Known) -> tuple[Size, bo
             )
         return Size(width, height), True
     given = height or width
-    side = given or known.choose(
-        "tile_px", _DEFAULT_SIDE, f"tiles of {_DEFAULT_SIDE} px are used (--tile changes it)"
-    )
+    side = given or known.get("tile_px") or _DEFAULT_SIDE
     if not 16 <= side <= _LARGEST_SIDE:
         raise ModelError(f"tiles of {side} px are not between 16 and {_LARGEST_SIDE} px")
     return Size(side, side), bool(given) or bool(known.get("fixed"))

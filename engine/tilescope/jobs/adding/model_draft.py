@@ -43,6 +43,8 @@ _STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
 _FIRST_HEIGHT, _FIRST_WIDTH = 192, 256
 _BATCH = 8
 _USUAL_STRIDE = 32
+#: Beyond it the halo is a tenth of a tile at the most, and a tile takes long to show.
+_LARGEST_FREE_PX = 2048
 _SAME = 1e-3
 _VAGUE_NAMES = frozenset({"model", "weights", "best", "last", "network", "net", "onnx"})
 
@@ -187,16 +189,14 @@ def _tile(
     weights: bytes, taken: GraphInput, outputs: GraphOutputs, step: int, batch: int, known: Known
 ) -> TileSpec:
     whole = outputs.task == "classification"
-    size = taken.size
-    if not taken.fixed:
-        size = Size(*(-(-side // step) * step for side in (size.width, size.height)))
+    halo = None if whole else _computed_halo(weights, {taken.tensor.name: taken.tensor.layout})
+    size = taken.size if taken.fixed else _free_size(taken.size, step, halo, known)
     shorter = min(size.width, size.height)
     margin = 0 if outputs.task != "detect" else min(shorter // 10, _room_px(shorter) // 2)
     if outputs.task == "detect":
         known.assumptions.append(f"objects are taken to be at most {2 * margin} px across")
     halo_px = 0
-    if not whole:
-        halo = _computed_halo(weights, {taken.tensor.name: taken.tensor.layout})
+    if halo is not None:
         share = 32 if outputs.task == "detect" else 8
         halo_px = _halo_px(halo, min(shorter // share, _room_px(shorter) - margin), known)
     return TileSpec(
@@ -207,6 +207,22 @@ def _tile(
         max_batch=batch,
         fixed=taken.fixed or whole,
     )
+
+
+def _free_size(size: Size, step: int, halo: Halo | None, known: Known) -> Size:
+    """Return the largest tile of a graph that takes any size.
+
+    Where the halo is exact results do not depend on it, and of a large tile less is halo: runs
+    take smaller ones where memory is short.
+    """
+    sides = (size.width, size.height)
+    if known.get("tile_px") is None:
+        if halo is not None and halo.pixels is not None:
+            sides = (_LARGEST_FREE_PX, _LARGEST_FREE_PX)
+        known.assumptions.append(
+            f"tiles of at most {sides[0]} x {sides[1]} px are used (--tile changes it)"
+        )
+    return Size(*(-(-side // step) * step for side in sides))
 
 
 def _room_px(side_px: int) -> int:
