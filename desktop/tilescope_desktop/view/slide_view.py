@@ -10,6 +10,7 @@ from typing import Protocol
 from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
+    QFocusEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
@@ -34,6 +35,8 @@ _ZOOM_PER_NOTCH = 1.25
 #: Share of its speed that a flung slide keeps per frame, and where it stops, in pixels per frame.
 _GLIDE = 0.92
 _GLIDE_END = 0.5
+#: Held still so long before it is let go, the slide stays where it is.
+_HELD_S = 0.08
 _FRAME_MS = 16
 #: When the repair of a frame ends, counted from the move that the frame shows: what is left until
 #: the next one is for what lies over the slide, for Qt and for the workers.
@@ -82,6 +85,8 @@ class SlideView(QWidget):
         self._cursor: QPointF | None = None
         self._drag: QPointF | None = None
         self._velocity = QPointF()
+        self._dragged_at = 0.0
+        self._tool_cursor = self.cursor()
         self._has_space = False
         self._glide = QTimer(self, interval=_FRAME_MS)
         self._glide.timeout.connect(self._glide_on)
@@ -265,6 +270,8 @@ class SlideView(QWidget):
         self._glide.stop()
         self._velocity = QPointF()
         if self._moves_slide(event) or not self._tell(PointerKind.PRESS, event):
+            if self._drag is None:
+                self._tool_cursor = self.cursor()
             self._drag = event.position()
             self.setCursor(Qt.CursorShape.ClosedHandCursor)
 
@@ -274,6 +281,7 @@ class SlideView(QWidget):
         if self._drag is not None:
             step = event.position() - self._drag
             self._drag = event.position()
+            self._dragged_at = time.perf_counter()
             self._velocity = self._velocity * 0.5 + step * 0.5
             self.pan(step.x(), step.y())
         else:
@@ -287,9 +295,15 @@ class SlideView(QWidget):
             self._tell(PointerKind.RELEASE, event)
             return
         self._drag = None
-        self.unsetCursor()
-        if math.hypot(self._velocity.x(), self._velocity.y()) > 4:
+        self.setCursor(self._tool_cursor)
+        is_held = time.perf_counter() - self._dragged_at > _HELD_S
+        if not is_held and math.hypot(self._velocity.x(), self._velocity.y()) > 4:
             self._glide.start()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
+        """Forget a space bar that will be let go elsewhere; called by Qt."""
+        self._has_space = False
+        super().focusOutEvent(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Tell the tool; called by Qt."""

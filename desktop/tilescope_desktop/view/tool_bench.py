@@ -120,8 +120,9 @@ class ToolBench(QObject):
             self.take_tool("move")
 
     def finish(self) -> None:
-        """Enter: complete what is begun."""
-        self.fulfil(self.tool.finish())
+        """Enter: complete what is begun, on the slide where it was begun."""
+        tab = self.tab  # a tool that has finished is on no slide any more
+        self.fulfil(self.tool.finish(), tab)
 
     def step_back(self) -> bool:
         """Backspace: take back the last step of what is begun."""
