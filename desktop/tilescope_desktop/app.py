@@ -20,6 +20,7 @@ from tilescope_desktop.view.annotating import Annotating
 from tilescope_desktop.view.clicking import Clicking
 from tilescope_desktop.view.comparing import compare_commands
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.map_bench import MAP_SUFFIXES
 from tilescope_desktop.view.preferences import Preferences
 from tilescope_desktop.view.preset_bar import PresetBar
 from tilescope_desktop.view.run_bench import RunBench
@@ -53,6 +54,7 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     objects = Annotating(window, folder)
     models = RunBench(window, objects.bench, objects.annotations)
     objects.opener.handle((".onnx",), models.add_model)
+    objects.opener.handle(MAP_SUFFIXES, models.maps.open)
     Clicking(window, objects, raw)
     window.add_commands(view_commands(window))
     window.add_commands(compare_commands(window))

@@ -43,7 +43,8 @@ class ModelRuns(QObject):
         self.active: list[ModelRun] = []
 
     def start(self, request: RunRequest) -> ModelRun:
-        """Run a model in a thread of its own."""
+        """Run a model in a thread of its own; its map can be read while it grows."""
+        request = replace(request, streams_map=True)
         run = ModelRun(request)
 
         def end(outcome: object) -> None:

@@ -10,7 +10,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,8 +69,21 @@ class PictureTiles:
         )
 
 
+class Tiles(Protocol):
+    """Something that is shown tile by tile."""
+
+    @property
+    def id(self) -> SlideId:
+        """The name under which its pictures are kept."""
+        ...
+
+    def picture(self, key: TileKey) -> NDArray[np.uint32]:
+        """Return a tile as ``uint32[height, width]``; runs in a worker."""
+        ...
+
+
 class TileService(QObject):
-    """The picture cache, its workers, and the slides that are shown.
+    """The picture cache, its workers, and what is shown: slides, and maps over them.
 
     Parameters
     ----------
@@ -94,7 +107,7 @@ class TileService(QObject):
         self.pictures = pictures
         self._raw = raw
         self._numbers = itertools.count(1)
-        self._slides: dict[SlideId, PictureTiles] = {}
+        self._shown: dict[SlideId, Tiles] = {}
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self.ready)
         count = threads or min(_MOST_THREADS, os.cpu_count() or 1)
@@ -109,19 +122,23 @@ class TileService(QObject):
     def show(self, source: SlideSource, styles: Sequence[ChannelStyle]) -> PictureTiles:
         """Return a slide as pictures in these styles, for as long as it is not hidden."""
         tiles = PictureTiles(source, self._raw, styles, next(self._numbers))
-        self._slides[tiles.id] = tiles
+        self.add(tiles)
         return tiles
 
-    def hide(self, tiles: PictureTiles) -> None:
-        """Forget the pictures of a slide; its tiles on their way are dropped when they arrive."""
-        self._slides.pop(tiles.id, None)
+    def add(self, tiles: Tiles) -> None:
+        """Have something shown for as long as it is not hidden."""
+        self._shown[tiles.id] = tiles
+
+    def hide(self, tiles: Tiles) -> None:
+        """Forget the pictures of something; its tiles on their way are dropped on arrival."""
+        self._shown.pop(tiles.id, None)
         self.pictures.drop_slide(tiles.id)
 
     def close(self) -> None:
         """Stop the workers; calling it twice is fine."""
         self._mailbox.close()
         self.loader.close()
-        self._slides.clear()
+        self._shown.clear()
 
     def _load(self, key: TileKey) -> NDArray[np.uint32]:
-        return self._slides[key.slide].picture(key)
+        return self._shown[key.slide].picture(key)

@@ -18,7 +18,26 @@ class Extent(StrEnum):
 
     SLIDE = "Whole slide"
     VIEW = "What is in view"
-    SELECTION = "Around the selection"
+    SELECTION = "Inside the selection"
+    CLASS = "Inside a class"
+
+    @property
+    def remark(self) -> str:
+        """What it means, in words."""
+        return _REMARKS[self]
+
+    @property
+    def is_areas(self) -> bool:
+        """Whether outlines of the project say where the model runs."""
+        return self in {Extent.SELECTION, Extent.CLASS}
+
+
+_REMARKS = {
+    Extent.SLIDE: "All of the slide in front",
+    Extent.VIEW: "The rectangle of the slide that can be seen now",
+    Extent.SELECTION: "What lies in the selected outlines",
+    Extent.CLASS: "What lies in outlines of one class on this plane of the slide",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +50,8 @@ class RunChoice:
         Those that differ from their defaults.
     memory_bytes
         Cap on the whole process, the window included.
+    class_name
+        Of the areas to run in, for ``Extent.CLASS``; None is what has no class.
     """
 
     model_id: str
@@ -38,39 +59,25 @@ class RunChoice:
     memory_bytes: int
     provider: str = "auto"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    class_name: str | None = None
 
 
-def region_of(
-    extent: Extent,
-    info: SlideInfo,
-    viewport: Viewport | None,
-    selection_l0: tuple[float, float, float, float] | None,
-) -> Rect | None:
-    """Return the level-0 rectangle to run over; None is the whole slide.
+def region_of(extent: Extent, info: SlideInfo, viewport: Viewport | None) -> Rect | None:
+    """Return the level-0 rectangle to run over; None is the whole slide, also around areas.
 
     Raises
     ------
     ValueError
         When nothing of the slide lies in it; the message is for the user.
     """
-    if extent is Extent.SLIDE:
+    if extent is not Extent.VIEW:
         return None
-    if extent is Extent.VIEW:
-        wanted = None if viewport is None else viewport.bounds_l0
-    else:
-        wanted = _rect_around(selection_l0)
-    region = None if wanted is None else wanted.intersect(Rect.of_size(info.size))
+    whole = Rect.of_size(info.size)
+    region = None if viewport is None else viewport.bounds_l0.intersect(whole)
     if region is None:
-        msg = "Nothing is selected." if extent is Extent.SELECTION else "The slide is out of view."
+        msg = "The slide is out of view."
         raise ValueError(msg)
     return region
-
-
-def _rect_around(box: tuple[float, float, float, float] | None) -> Rect | None:
-    if box is None:
-        return None
-    x0, y0, x1, y1 = (round(value) for value in box)
-    return Rect(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
 
 
 def progress_text(progress: RunProgress) -> str:
@@ -99,6 +106,9 @@ def report_text(report: RunReport) -> str:
     blended = ""
     if not report.halo_exact:
         blended = f"; tiles are not exact because of {report.halo_inexact_because}"
+    if report.within is not None:
+        count = report.within["areas"]
+        found += f" inside {count:,} area{'' if count == 1 else 's'}"
     return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}"
 
 

@@ -17,16 +17,30 @@ from PySide6.QtGui import QColor, QImage, QPainter, QRegion
 from tilescope.domain.slide import SlideInfo
 from tilescope.domain.tiles import TileKey
 from tilescope_desktop.model.viewport import Viewport
-from tilescope_desktop.view.tile_painter import Peek, Piece, TilePainter, device_transform
+from tilescope_desktop.view.tile_painter import (
+    LAYER,
+    OPAQUE,
+    Peek,
+    Piece,
+    TilePainter,
+    device_transform,
+)
 
 #: Pixels at the rim of a scaled picture that are not relied on.
 _RIM_PX = 2
 
 
 class Canvas:
-    """A picture as large as the widget that follows a viewport."""
+    """A picture as large as the widget that follows a viewport.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    is_layer
+        Whether it lies over another picture: where nothing is, that shows.
+    """
+
+    def __init__(self, *, is_layer: bool = False) -> None:
+        self._is_layer = is_layer
         self._image = QImage()
         self._spare = QImage()
         self._viewport: Viewport | None = None
@@ -34,7 +48,7 @@ class Canvas:
         # Bare is what shows nothing of the slide; dirty is that, and what may be painted better.
         self._bare = QRegion()
         self._dirty = QRegion()
-        self.background = QColor(Qt.GlobalColor.black)
+        self.background = QColor(Qt.GlobalColor.transparent if is_layer else Qt.GlobalColor.black)
 
     @property
     def image(self) -> QImage:
@@ -101,7 +115,7 @@ class Canvas:
             return True
         until = time.perf_counter() + seconds
         tiles = self._painter(info, name, peek)
-        painter = QPainter(self._image)
+        painter = self._painter_on(self._image)
         bare = self._paint(painter, tiles, self._bare, until, is_bare=True)
         if not bare.isEmpty():
             tiles.cover(painter, bare)
@@ -135,7 +149,22 @@ class Canvas:
 
     def _painter(self, info: SlideInfo, name: TileKey, peek: Peek) -> TilePainter:
         assert self._viewport is not None
-        return TilePainter(info, name, peek, self._viewport, self._pixel_ratio, self.background)
+        return TilePainter(
+            info,
+            name,
+            peek,
+            self._viewport,
+            self._pixel_ratio,
+            self.background,
+            is_layer=self._is_layer,
+        )
+
+    def _painter_on(self, image: QImage) -> QPainter:
+        painter = QPainter(image)
+        if self._is_layer:
+            # What is painted takes the place of what was there, transparent or not.
+            painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
+        return painter
 
     def _move(self, dx: int, dy: int) -> None:
         """Move the picture in its place, by whole pixels."""
@@ -161,7 +190,7 @@ class Canvas:
         height = round(self._viewport.height * self._pixel_ratio)
         before, fresh = self._image, self._spare
         if (fresh.width(), fresh.height()) != (width, height):
-            fresh = QImage(width, height, QImage.Format.Format_RGB32)
+            fresh = QImage(width, height, LAYER if self._is_layer else OPAQUE)
         self._image, self._spare = fresh, before
         self._dirty = QRegion(fresh.rect())
         self._bare = QRegion(self._dirty)
@@ -169,7 +198,7 @@ class Canvas:
             return
         back, _ = device_transform(old, old_ratio).inverted()
         change = back * device_transform(self._viewport, self._pixel_ratio)
-        painter = QPainter(fresh)
+        painter = self._painter_on(fresh)
         painter.setTransform(change)
         painter.drawImage(0, 0, before)
         painter.end()

@@ -1,111 +1,244 @@
-"""Class maps and heat maps over the slide, as they come from a running model."""
+"""Class maps and heat maps over a slide, read from their Zarr while they are being written.
+
+Workers read and colour the tiles that are seen; a frame moves a picture of them and draws it once.
+A running model keeps every level of its map up to date (``tilescope.exchange.classmap_stream``), so
+far and near views are read in the same way while it goes on as when it is over, and nothing has to
+be made smaller here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
-from PySide6.QtCore import QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QPainter
 
-from tilescope.domain.geometry import Size
-from tilescope.exchange.palette import class_colour
-from tilescope.jobs.running.events import MapArea
+from tilescope.domain.tiles import TileKey
+from tilescope_desktop.bridge.map_tiles import MapTiles
+from tilescope_desktop.bridge.tiles import TileService
+from tilescope_desktop.model.map_colors import Picture
+from tilescope_desktop.model.map_facts import TILE_PX, RectL0
+from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
-from tilescope_desktop.view.tile_painter import device_transform
+from tilescope_desktop.view.canvas import Canvas
+from tilescope_desktop.view.slide_view import SlideView
 
-#: The longer side of the picture that is shown when one is far away.
-_FAR_SIDE_PX = 2048
-#: So many areas are painted one by one when one is near; more would cost a frame.
-_MOST_NEAR = 300
-#: An area is kept with at most so many pixels a side.
-_AREA_SIDE_PX = 256
-_MOST_KEPT = 4000
+#: What one map may want at once of the picture cache, which is part of the window's budget.
+MOST_BYTES = 64 << 20
+_MOST_TILES = MOST_BYTES // (4 * TILE_PX**2)
+#: A frame repairs the picture for about so long, and the next one goes on.
+_REPAIR_S = 0.002
+_LATER_MS = 16
+#: Rectangles that became final are looked at so often, however many there are.
+_RENEW_MS = 80
+_HELD: Picture = np.zeros((0, 0), np.uint32)
 
 
-class MapOverlay:
-    """What a model says of every place of a slide.
+class MapOverlay(QObject):
+    """One map over the view of a slide; shows nothing until there is a map.
 
-    Areas are kept small, and in one picture of the whole slide; with more than 4,000 areas only
-    that picture grows, whose pixels are a 2,048th of the slide's longer side.
+    ``failed`` tells once per map why some of it cannot be shown.
     """
 
-    def __init__(self, size: Size, classes: Sequence[str]) -> None:
-        scale = min(1.0, _FAR_SIDE_PX / max(size.width, size.height))
-        self._scale = scale
-        self._far = QImage(
-            max(1, round(size.width * scale)),
-            max(1, round(size.height * scale)),
-            QImage.Format.Format_ARGB32_Premultiplied,
-        )
-        self._far.fill(Qt.GlobalColor.transparent)
-        self._is_heat = len(classes) == 1
-        self._colors = _heat_colors() if self._is_heat else _class_colors(len(classes))
-        self._near: list[tuple[QRectF, QImage]] = []
-        self.opacity = 0.5
-        self.is_visible = True
+    failed = Signal(str)
+
+    def __init__(
+        self, view: SlideView, service: TileService, title: str, parent: QObject | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.title = title
+        self.is_growing = False
+        self._view = view
+        self._service = service
+        self._map: MapTiles | None = None
+        self._canvas = Canvas(is_layer=True)
+        self._opacity = 0.5
+        self._is_visible = True
+        self._wish: set[TileKey] = set()
+        self._stale: set[TileKey] = set()
+        # Tiles that are read again, whose place shows meanwhile what they were before.
+        self._held: set[TileKey] = set()
+        self._changed: list[RectL0] = []
+        self._broken: set[TileKey] = set()
+        self._trouble: str | None = None
+        self._has_told = False
+        self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
+        self._later.timeout.connect(view.update)
+        self._renews = QTimer(self, interval=_RENEW_MS, singleShot=True)
+        self._renews.timeout.connect(self._renew)
+        view.viewport_changed.connect(self._want)
+        service.ready.connect(self._take)
+
+    # -- what is shown ----------------------------------------------------------------------------
 
     @property
-    def count(self) -> int:
-        """Areas that are kept."""
-        return len(self._near)
+    def map(self) -> MapTiles | None:
+        """The map; None before there is one."""
+        return self._map
 
-    def add(self, areas: Sequence[MapArea]) -> None:
-        """Show more areas."""
-        painter = QPainter(self._far)
-        painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
-        painter.scale(self._scale, self._scale)
-        for area in areas:
-            x0, y0, x1, y1 = area.rect_l0
-            rect = QRectF(x0, y0, x1 - x0, y1 - y0)
-            image = self._image(area.values)
-            painter.drawImage(rect, image)
-            if len(self._near) < _MOST_KEPT:
-                self._near.append((rect, image))
-        painter.end()
+    @property
+    def opacity(self) -> float:
+        """From 0 to 1."""
+        return self._opacity
+
+    @opacity.setter
+    def opacity(self, opacity: float) -> None:
+        self._opacity = opacity
+        self._view.update()
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether it is painted."""
+        return self._is_visible
+
+    @is_visible.setter
+    def is_visible(self, is_visible: bool) -> None:
+        self._is_visible = is_visible
+        self._want()
+        self._view.update()
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether all that is seen of the map is painted as it is in its files."""
+        is_quiet = not self._renews.isActive() and not self._changed
+        return self._map is None or (
+            is_quiet and self._canvas.is_sharp and self._service.is_idle and not self._stale
+        )
+
+    def show_map(self, tiles: MapTiles | None) -> None:
+        """Show another map, or none; what the one before showed stays until there is better."""
+        before, self._map = self._map, tiles
+        self._held = _taken_over(before, tiles, {key for key in self._wish if self._is_seen(key)})
+        self._changed.clear()
+        self._stale.clear()
+        self._has_told, self._trouble = False, None
+        self._service.loader.want(id(self), ())
+        if before is not None:
+            self._service.loader.forgive(self._broken)
+            self._service.hide(before)
+            before.close()
+        self._broken.clear()
+        if tiles is not None:
+            self._service.add(tiles)
+            if not self._held:
+                self._canvas.soil()
+            self._want()
+        self._view.update()
+
+    def renew(self, rects_l0: Sequence[RectL0]) -> None:
+        """Read again what lies in some rectangles of the slide; soon, and all of it at once."""
+        self._changed += rects_l0
+        if not self._renews.isActive():
+            self._renews.start()
+
+    def close(self) -> None:
+        """Stop reading and forget the map; calling it twice is fine."""
+        self._later.stop()
+        self._renews.stop()
+        self.show_map(None)
+
+    # -- tiles ------------------------------------------------------------------------------------
+
+    def _renew(self) -> None:
+        rects, self._changed = self._changed, []
+        if self._map is None:
+            return
+        if self._trouble is not None:
+            self._tell(self._trouble)
+        keys = {key for rect in rects for key in self._map.touched(rect)}
+        self._held |= {key for key in keys & self._wish if self._is_seen(key)}
+        self._service.pictures.drop(keys)
+        self._broken -= keys
+        # One that is being read now may have been read too early.
+        self._stale |= keys & self._wish
+        self._service.loader.forgive(keys)
+
+    def _want(self) -> None:
+        viewport = self._view.viewport
+        if self._map is None or viewport is None or not self._is_visible:
+            self._wish = set()
+            self._stale.clear()
+            self._held.clear()
+            self._service.loader.want(id(self), ())
+            return
+        keys = wanted(
+            self._map.info,
+            self._map.id,
+            self._map.frame(viewport),
+            pixel_ratio=self._view.devicePixelRatioF(),
+        )[:_MOST_TILES]
+        self._wish = set(keys)
+        self._stale &= self._wish
+        self._held &= self._wish
+        self._service.loader.want(id(self), keys)
+
+    def _take(self, keys: Sequence[TileKey]) -> None:
+        if self._map is None:
+            return
+        mine = [key for key in keys if key.slide == self._map.id]
+        for key in mine:
+            is_there = self._is_seen(key)
+            failure = None if is_there else self._service.loader.failure(key)
+            if failure is not None:
+                self._broken.add(key)
+                self._report(failure)
+            elif not is_there and key in self._stale:
+                self._service.loader.forgive((key,))
+            self._stale.discard(key)
+            if is_there or failure is not None:
+                self._held.discard(key)
+                self._canvas.soil_tile(self._map.info, key, self._peek)
+        if mine and not self._canvas.is_sharp and not self._later.isActive():
+            self._later.start()
+
+    def _is_seen(self, key: TileKey) -> bool:
+        return self._service.pictures.peek(key) is not None
+
+    def _peek(self, key: TileKey) -> Picture | None:
+        """Return a tile, or something for one that need not be covered by coarser ones."""
+        return _HELD if key in self._held else self._service.pictures.peek(key)
+
+    def _report(self, failure: str) -> None:
+        # A growing map goes when the run's files take its place, which nobody has to hear of.
+        if self.is_growing:
+            self._trouble = failure
+        else:
+            self._tell(failure)
+
+    def _tell(self, failure: str) -> None:
+        self._trouble = None
+        if not self._has_told:
+            self._has_told = True
+            self.failed.emit(f"Some of the map {self.title} cannot be shown: {failure}")
+
+    # -- painting ---------------------------------------------------------------------------------
 
     def paint(self, painter: QPainter, viewport: Viewport) -> None:
         """Paint in logical pixels of the widget."""
-        if not self.is_visible:
+        if self._map is None or not self._is_visible:
             return
-        bounds = viewport.bounds_l0
-        seen = QRectF(bounds.x0, bounds.y0, bounds.width, bounds.height)
-        near = [(rect, image) for rect, image in self._near if rect.intersects(seen)]
-        painter.save()
-        painter.setOpacity(self.opacity)
-        painter.setTransform(device_transform(viewport, 1.0), combine=True)
-        is_close = viewport.l0_per_px * self._scale < 1.0
-        if is_close and len(near) <= _MOST_NEAR and len(self._near) < _MOST_KEPT:
-            for rect, image in near:
-                painter.drawImage(rect, image)
-        else:
-            width, height = self._far.width() / self._scale, self._far.height() / self._scale
-            painter.drawImage(QRectF(0, 0, width, height), self._far)
-        painter.restore()
-
-    def _image(self, values: NDArray[np.uint8] | NDArray[np.uint16]) -> QImage:
-        step = max(1, -(-max(values.shape) // _AREA_SIDE_PX))
-        small = values[::step, ::step]
-        last = len(self._colors) - 1
-        words = np.ascontiguousarray(self._colors[np.minimum(small, last)])
-        height, width = words.shape
-        form = QImage.Format.Format_ARGB32_Premultiplied
-        return QImage(words.data, width, height, 4 * width, form).copy()
+        ratio = painter.device().devicePixelRatio()
+        self._canvas.follow(self._map.frame(viewport), ratio)
+        name = TileKey(self._map.id, 0, 0, 0)
+        peek = self._service.pictures.peek
+        if not self._canvas.repair(self._map.info, name, peek, _REPAIR_S):
+            self._later.start()
+        image = self._canvas.image
+        image.setDevicePixelRatio(ratio)
+        painter.setOpacity(self._opacity)
+        painter.drawImage(0, 0, image)
+        painter.setOpacity(1.0)
+        image.setDevicePixelRatio(1.0)
 
 
-def _class_colors(count: int) -> NDArray[np.uint32]:
-    """Return one premultiplied ARGB word per class value; 0 is nothing."""
-    colors = [QColor(*class_colour(index)).rgba() for index in range(count)]
-    return np.array([0, *colors], np.uint32)
-
-
-def _heat_colors() -> NDArray[np.uint32]:
-    """Return 256 words from nothing by yellow to red: probability in 255ths."""
-    share = np.arange(256) / 255
-    red = np.full(256, 255.0)
-    green = 220 * (1 - share) ** 0.7
-    alpha = np.clip(share * 1.6, 0, 1)
-    channels = [(np.round(part * alpha).astype(np.uint32)) for part in (red, green, np.zeros(256))]
-    words = np.round(255 * alpha).astype(np.uint32) << 24
-    return (words | (channels[0] << 16) | (channels[1] << 8) | channels[2]).astype(np.uint32)
+def _taken_over(
+    before: MapTiles | None, after: MapTiles | None, seen: set[TileKey]
+) -> set[TileKey]:
+    """Return the tiles of a map whose place shows the same tile of the map before."""
+    if before is None or after is None or before.info.levels != after.info.levels:
+        return set()
+    if before.facts.origin_l0 != after.facts.origin_l0:
+        return set()
+    return {replace(key, slide=after.id) for key in seen}

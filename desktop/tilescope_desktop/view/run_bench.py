@@ -8,7 +8,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import shapely
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QFileDialog, QMessageBox
 
@@ -18,6 +17,8 @@ from tilescope.jobs.add_model import AddedModel, AddOptions, add_model
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.running.events import RunEvent
+from tilescope.jobs.running.map_stream import STREAM_NAME
+from tilescope.ops.areas import Areas
 from tilescope.plugins.registry import find_model, installed_models
 from tilescope.runtime.memory import machine_memory_bytes
 from tilescope_desktop.bridge.annotations import Annotations
@@ -26,7 +27,9 @@ from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.run_settings import RunChoice, region_of, report_text
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.run_areas import RunAreas
 from tilescope_desktop.view.run_panel import RunPanel
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
@@ -48,15 +51,17 @@ class RunBench(QObject):
         self._tabs: dict[ModelRun, SlideTab] = {}
         self._live: dict[ModelRun, LiveObjects] = {}
         self._maps: dict[ModelRun, MapOverlay] = {}
+        self.maps = MapBench(window)
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(_providers(), cap)
+        self._areas = RunAreas(tools, annotations, self.panel)
         self.panel.wanted.connect(self.start)
         self.panel.cancelled.connect(self.cancel)
         self.runs.told.connect(self._take)
         self.runs.ended.connect(self._end)
         window.add_panel("Models", self.panel)
         window.add_commands(self._commands())
-        window.tab_changed.connect(lambda tab: self.panel.set_ready(tab is not None))
+        window.tab_changed.connect(self._turn_to)
         window.before_closing(self._may_close)
         self.refresh_models()
 
@@ -71,25 +76,47 @@ class RunBench(QObject):
         self.panel.set_ready(self._window.tab is not None)
 
     def start(self, choice: RunChoice) -> None:
-        """Run a model over the slide in front; one run at a time."""
+        """Run a model over the slide in front; one run at a time.
+
+        Outlines that it is to run in are read first, while the window goes on.
+        """
         tab = self._window.tab
         if tab is None or self.runs.active:
             return
+        if self._areas.is_reading:
+            self._window.status.showMessage("The outlines of another run are still being read.")
+        elif choice.extent.is_areas:
+            self.panel.show_waiting("Reading the outlines…")
+            self._areas.read(choice, lambda areas: self._begin(tab, choice, areas), self._refuse)
+        else:
+            self._begin(tab, choice, None)
+
+    def _begin(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> None:
+        if areas is not None and tab not in self._tools.slides:
+            self.panel.show_idle("The slide was closed.")
+            return
         try:
-            request = self._request(tab, choice)
+            request = self._request(tab, choice, areas)
         except ValueError as error:
-            self._window.show_error(UsageError(str(error)))
+            self._refuse(UsageError(str(error)))
             return
         except TilescopeError as error:
-            self._window.show_error(error)
+            self._refuse(error)
             return
         run = self.runs.start(request)
         self._tabs[run] = tab
         self._show_results(run, tab)
-        self.panel.show_busy("Looking at the slide…")
+        self.panel.show_waiting("Looking at the slide…")
+
+    def _refuse(self, error: BaseException) -> None:
+        self.panel.show_idle(str(error))
+        self._window.show_error(error)
 
     def cancel(self) -> None:
         """Stop the run; what it has done is kept."""
+        if self._areas.is_reading:
+            self._areas.cancel()
+            self.panel.show_idle("Cancelled.")
         for run in self.runs.active:
             run.cancel()
 
@@ -103,11 +130,15 @@ class RunBench(QObject):
             self._window.show_error,
         )
 
+    def _turn_to(self, tab: SlideTab | None) -> None:
+        self.panel.set_ready(tab is not None)
+        self._areas.find_classes()
+
     # -- a run ------------------------------------------------------------------------------------
 
-    def _request(self, tab: SlideTab, choice: RunChoice) -> RunRequest:
+    def _request(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> RunRequest:
         model = find_model(choice.model_id)
-        region = region_of(choice.extent, tab.source.info, tab.view.viewport, self._selection_box())
+        region = region_of(choice.extent, tab.source.info, tab.view.viewport)
         request = RunRequest(
             model,
             tab.path,
@@ -116,17 +147,11 @@ class RunBench(QObject):
             _core_count(),
             provider=choice.provider,
             region_l0=region,
+            within=areas,
             um_per_px=tab.um_override,
             parameters=choice.parameters,
         )
         return replace(request, out_dir=self._annotations.folder / "runs" / _name_of(request))
-
-    def _selection_box(self) -> tuple[float, float, float, float] | None:
-        shapes = [selected.geometry for selected in self._annotations.selected]
-        if not shapes:
-            return None
-        x0, y0, x1, y1 = shapely.total_bounds(shapes)
-        return float(x0), float(y0), float(x1), float(y1)
 
     def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
         spec = run.request.model.spec
@@ -135,8 +160,7 @@ class RunBench(QObject):
             if tab in self._tools.overlays:
                 self._tools.overlays[tab].show_live(live)
         else:
-            shown = self._maps[run] = MapOverlay(tab.source.info.size, spec.classes)
-            tab.view.overlays.insert(0, shown)
+            self._maps[run] = self.maps.begin(tab, spec.title)
 
     def _take(self, run: ModelRun, event: RunEvent) -> None:
         self.panel.show_progress(event.progress)
@@ -146,13 +170,13 @@ class RunBench(QObject):
             if tab in self._tools.overlays:
                 self._tools.overlays[tab].refresh()
         if event.areas and run in self._maps:
-            self._maps[run].add(event.areas)
-            if tab in self._tools.overlays:  # the run goes on when its slide is closed
-                tab.view.update()
+            path = run.request.folder / STREAM_NAME
+            self.maps.grow(self._maps[run], path, [area.rect_l0 for area in event.areas])
 
     def _end(self, run: ModelRun, outcome: object) -> None:
         tab = self._tabs.pop(run)
-        self._maps.pop(run, None)
+        if run in self._maps:
+            self.maps.end(self._maps.pop(run), _map_of(outcome))
         if isinstance(outcome, RunReport):
             self.panel.show_idle(report_text(outcome))
             if outcome.status == "complete" and run in self._live:
@@ -219,7 +243,7 @@ class RunBench(QObject):
                 "Cancel the run",
                 "Models",
                 self.cancel,
-                is_enabled=lambda: bool(self.runs.active),
+                is_enabled=lambda: bool(self.runs.active) or self._areas.is_reading,
             ),
         ]
 
@@ -243,6 +267,13 @@ def _providers() -> dict[str, str]:
     return {"auto": "the fastest, found once per model and machine", **usable}
 
 
+def _map_of(outcome: object) -> Path | None:
+    """Return the map that a run has written, None when there is none."""
+    outputs = outcome.outputs if isinstance(outcome, RunReport) else {}
+    name = outputs.get("heatmap") or outputs.get("ome-zarr")
+    return Path(name) if name else None
+
+
 def _core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -257,6 +288,7 @@ def _name_of(request: RunRequest) -> str:
         "region": str(request.region_l0),
         "um_per_px": request.um_per_px,
         "parameters": sorted(request.parameters.items()),
+        **({} if request.within is None else {"within": request.within.sha256}),
     }
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
     return f"{request.model.spec.id}-{digest}"

@@ -23,17 +23,21 @@ from tilescope.jobs.request import RunProgress
 from tilescope_desktop.model.run_settings import Extent, RunChoice, progress_text
 
 _MIB = 1 << 20
+#: No class is chosen, which is not the same as what has no class.
+_NOTHING = object()
 _LEAST_MIB, _MOST_MIB, _STEP_MIB = 256, 1 << 20, 256
 
 
 class RunPanel(QWidget):
     """What the user chooses for a run, and how far it is.
 
-    ``wanted`` gives a `RunChoice`, ``cancelled`` nothing.
+    ``wanted`` gives a `RunChoice`, ``cancelled`` nothing; ``classes_due`` asks for
+    :meth:`show_classes`.
     """
 
     wanted = Signal(object)
     cancelled = Signal()
+    classes_due = Signal()
 
     def __init__(
         self,
@@ -57,7 +61,13 @@ class RunPanel(QWidget):
         self._model.currentIndexChanged.connect(self._show_model)
         self._about = QLabel(wordWrap=True)
         self._extent = QComboBox()
-        self._extent.addItems([extent.value for extent in Extent])
+        for index, extent in enumerate(Extent):
+            self._extent.addItem(extent.value)
+            self._extent.setItemData(index, extent.remark, Qt.ItemDataRole.ToolTipRole)
+        self._extent.currentIndexChanged.connect(self._show_extent)
+        self._class = QComboBox()
+        self._class.setPlaceholderText("No areas on this slide")
+        self._class.setToolTip("The class of the outlines to run in")
         self._provider = QComboBox()
         for name, remark in providers.items():
             self._provider.addItem(name)
@@ -68,6 +78,7 @@ class RunPanel(QWidget):
         self._memory.setRange(_LEAST_MIB, _MOST_MIB)
         self._memory.setSingleStep(_STEP_MIB)
         self._memory.setValue(memory_bytes // _MIB)
+        self._form = QFormLayout()
         self._parameters = QFormLayout()
         self._run = QPushButton("Run")
         self._run.clicked.connect(self._ask)
@@ -100,6 +111,22 @@ class RunPanel(QWidget):
         """Choose a model, for example one that was just added."""
         self._model.setCurrentIndex(self._model.findData(model_id))
 
+    @property
+    def wants_classes(self) -> bool:
+        """Whether the classes that have areas are shown."""
+        return self._chosen_extent is Extent.CLASS
+
+    def show_classes(self, names: Sequence[str | None]) -> None:
+        """Offer these classes, None being no class; the chosen one stays chosen if it is there."""
+        before = self._class.currentData() if self._class.currentIndex() >= 0 else _NOTHING
+        self._class.clear()
+        for name in names:
+            self._class.addItem("Unclassified" if name is None else name, name)
+        self._class.setCurrentIndex(
+            names.index(before) if before in names else min(0, len(names) - 1)
+        )
+        self._class.setEnabled(bool(names))
+
     def set_ready(self, is_ready: bool) -> None:
         """Say whether there is a slide to run over."""
         self._run.setEnabled(is_ready and bool(self._specs))
@@ -112,6 +139,13 @@ class RunPanel(QWidget):
         self._bar.setMaximum(progress.tiles_total)
         self._bar.setValue(progress.tiles_done)
         self._text.setText(progress_text(progress))
+
+    def show_waiting(self, text: str) -> None:
+        """Show that a run is about to begin, which can be cancelled."""
+        self._run.setVisible(False)
+        self._cancel.setVisible(True)
+        self._bar.setVisible(True)
+        self.show_busy(text)
 
     def show_busy(self, text: str) -> None:
         """Show that something goes on that cannot be counted."""
@@ -126,10 +160,11 @@ class RunPanel(QWidget):
         self._text.setText(text)
 
     def _lay_out(self) -> None:
-        form = QFormLayout()
+        form = self._form
         for text, widget in (
             ("Model", self._model),
             ("Over", self._extent),
+            ("Class", self._class),
             ("On", self._provider),
             ("Memory", self._memory),
         ):
@@ -137,6 +172,8 @@ class RunPanel(QWidget):
             label.setBuddy(widget)
             widget.setAccessibleName(text)
             form.addRow(label, widget)
+        self._class.setAccessibleName("Class of the areas")
+        form.setRowVisible(self._class, False)
         buttons = QHBoxLayout()
         buttons.addWidget(self._run)
         buttons.addWidget(self._cancel)
@@ -148,6 +185,15 @@ class RunPanel(QWidget):
         layout.addWidget(self._bar)
         layout.addWidget(self._text)
         layout.addStretch()
+
+    @property
+    def _chosen_extent(self) -> Extent:
+        return Extent(self._extent.currentText())
+
+    def _show_extent(self) -> None:
+        self._form.setRowVisible(self._class, self.wants_classes)
+        if self.wants_classes:
+            self.classes_due.emit()
 
     def _show_model(self) -> None:
         while self._parameters.rowCount():
@@ -187,9 +233,10 @@ class RunPanel(QWidget):
         self.wanted.emit(
             RunChoice(
                 spec.id,
-                Extent(self._extent.currentText()),
+                self._chosen_extent,
                 self._memory.value() * _MIB,
                 self._provider.currentText(),
                 changed,
+                self._class.currentData() if self.wants_classes else None,
             )
         )

@@ -21,6 +21,10 @@ from tilescope.domain.tiles import TileKey
 from tilescope_desktop.model.resolve import Placed, level_shown, paint_order, placed, tiles_over
 from tilescope_desktop.model.viewport import Viewport
 
+#: How a picture is kept that shows all there is, and one that lies over another.
+OPAQUE = QImage.Format.Format_RGB32
+LAYER = QImage.Format.Format_ARGB32_Premultiplied
+
 Picture = NDArray[np.uint32]
 Peek = Callable[[TileKey], Picture | None]
 
@@ -68,6 +72,8 @@ class TilePainter:
         Returns the picture of a tile that is there.
     background
         What is painted beside the slide, and where not even a coarse tile is there.
+    is_layer
+        Whether tiles have a transparency and their pixels mean something: such are never mixed.
     """
 
     def __init__(
@@ -78,6 +84,8 @@ class TilePainter:
         viewport: Viewport,
         pixel_ratio: float,
         background: QColor,
+        *,
+        is_layer: bool = False,
     ) -> None:
         self.level = level_shown(info, viewport, pixel_ratio)
         self._background = background
@@ -90,7 +98,8 @@ class TilePainter:
         turned = self._transform.m12() or self._transform.m21() or self._scale < 0
         self._is_upright = not turned
         # Enlarged beyond twice, people want to see the pixels as they are.
-        self._is_smooth = viewport.l0_per_px / pixel_ratio > 0.5
+        self._is_smooth = viewport.l0_per_px / pixel_ratio > 0.5 and not is_layer
+        self._format = LAYER if is_layer else OPAQUE
 
     def place(self, key: TileKey) -> QRect:
         """Return the pixels that a tile may touch."""
@@ -160,7 +169,7 @@ class TilePainter:
         if pixels is None:
             return
         height, width = pixels.shape
-        image = QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+        image = QImage(pixels.data, width, height, 4 * width, self._format)
         x0, y0, x1, y1 = tile.box_l0
         if not self._is_upright:
             rim = rim_px / math.sqrt(abs(self._transform.determinant()))

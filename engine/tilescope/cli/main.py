@@ -161,6 +161,12 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     region: Annotated[
         str | None, typer.Option(help="Part of the slide as X,Y,WIDTH,HEIGHT in level-0 pixels.")
     ] = None,
+    within: Annotated[
+        Path | None, typer.Option(help="Run inside the outlines of a GeoJSON file only.")
+    ] = None,
+    within_class: Annotated[
+        str | None, typer.Option(help="Of these outlines only those of one class.")
+    ] = None,
     memory: Memory = None,
     threads: Threads = None,
     provider: Annotated[
@@ -192,6 +198,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     with exit_codes():
         options = RunOptions(
             region=region,
+            within=within,
+            within_class=within_class,
             memory=memory,
             threads=threads,
             provider=provider,

@@ -28,6 +28,7 @@ from tilescope.errors import Cancelled, TilescopeError, UsageError
 from tilescope.inference.session import PRECISIONS, Precision
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import DEFAULT_FORMATS, FORMATS, RunRequest, result_name
+from tilescope.ops.areas import Areas
 from tilescope.plugins.registry import InstalledModel, find_model
 from tilescope.runtime import memory as process_memory
 from tilescope.runtime.cancel import CancellationToken
@@ -38,6 +39,8 @@ class RunOptions:
     """The options of the command as the user typed them."""
 
     region: str | None = None
+    within: Path | None = None
+    within_class: str | None = None
     memory: str | None = None
     threads: int | None = None
     provider: str = "auto"
@@ -97,7 +100,7 @@ def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> No
         return
     tiles = report.tiles
     typer.echo(
-        f"{request.slide.name}: {report.status}; {_found(report)} in "
+        f"{request.slide.name}: {report.status}; {_found(report)} in {_areas_of(report)}"
         f"{tiles.done} of {tiles.total} tiles ({tiles.skipped_background} skipped as background, "
         f"{tiles.failed} failed), {report.seconds.total:.1f} s, "
         f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB of "
@@ -124,6 +127,13 @@ def _found(report: RunReport) -> str:
     return "one class" if len(report.areas) == 1 else f"{len(report.areas)} classes"
 
 
+def _areas_of(report: RunReport) -> str:
+    if report.within is None:
+        return ""
+    count = report.within["areas"]
+    return f"{count:,} area{'' if count == 1 else 's'}, "
+
+
 def _requests(
     model: InstalledModel, slides: Sequence[Path], output: Path, options: RunOptions
 ) -> list[RunRequest]:
@@ -135,6 +145,7 @@ def _requests(
             f"several slides are called {double[0]!r}; their results would share one folder: run "
             "them into different output folders"
         )
+    areas = _areas(slides, options)
     return [
         RunRequest(
             model=model,
@@ -145,6 +156,7 @@ def _requests(
             provider=options.provider,
             precision=_precision(options.precision),
             region_l0=_region(options.region),
+            within=areas,
             um_per_px=options.um_per_px,
             parameters=parameters,
             formats=_formats(options.formats),
@@ -153,6 +165,25 @@ def _requests(
         )
         for slide in slides
     ]
+
+
+def _areas(slides: Sequence[Path], options: RunOptions) -> Areas | None:
+    """Return the areas to run in; what of the file is not taken is said."""
+    from tilescope.jobs.areas_file import read_areas
+
+    if options.within is None:
+        if options.within_class is not None:
+            raise UsageError("--within-class chooses outlines of a file: give it with --within")
+        return None
+    if len(slides) > 1:
+        raise UsageError(
+            f"--within {options.within}: outlines lie on one slide: run the slides one by one"
+        )
+    found = read_areas(options.within, options.within_class)
+    for title, findings in (("left out", found.left_out), ("changed", found.changed)):
+        for finding in findings:
+            say(f"{options.within}: {title}: {finding}")
+    return found.areas
 
 
 def memory_cap(text: str | None) -> int:

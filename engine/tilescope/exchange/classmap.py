@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.exchange.classmap_pyramid import MapPlace, ReadMap, multiscale, write_levels
+from tilescope.exchange.classmap_pyramid import (
+    ATTRIBUTE,
+    MapPlace,
+    ReadMap,
+    multiscale,
+    set_attributes,
+    write_levels,
+)
 from tilescope.exchange.palette import class_colour
 from tilescope.exchange.staging import output_errors, staged_folder
 
@@ -52,39 +59,42 @@ def write_class_map(
             partial,
             path,
             read,
-            _every_second,
+            every_second,
             size=place.size,
             dtype=class_dtype(len(class_names)),
             axes="yx",
         )
-        # The first pixel of every level is the first of the map.
-        attributes: dict[str, Any] = {
-            "multiscales": [multiscale(path.name, "nearest", place, "yx", [1] * levels)],
-            "image-label": {
-                "version": _VERSION,
-                "colors": [
-                    {"label-value": number, "rgba": [*class_colour(number - 1), 255]}
-                    for number in range(1, len(class_names) + 1)
-                ],
-                "properties": [
-                    {"label-value": number, "class": name}
-                    for number, name in enumerate(class_names, 1)
-                ],
-                "source": {"image": source},
-            },
-        }
+        attributes = class_attributes(path.name, levels, place, class_names)
+        attributes["image-label"]["source"] = {"image": source}
         with output_errors(path):
-            _set_attributes(partial, attributes)
+            set_attributes(partial, attributes)
 
 
-def _every_second(block: NDArray[Any]) -> NDArray[Any]:
+def class_attributes(
+    name: str, levels: int, place: MapPlace, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """Return the attributes of a group with a map of class numbers, without its source."""
+    return {
+        # The first pixel of every level is the first of the map.
+        "multiscales": [multiscale(name, "nearest", place, "yx", [1] * levels)],
+        "image-label": {
+            "version": _VERSION,
+            "colors": [
+                {"label-value": number, "rgba": [*class_colour(number - 1), 255]}
+                for number in range(1, len(class_names) + 1)
+            ],
+            "properties": [
+                {"label-value": number, "class": class_name}
+                for number, class_name in enumerate(class_names, 1)
+            ],
+        },
+        ATTRIBUTE: place.as_json(),
+    }
+
+
+def every_second(block: NDArray[Any]) -> NDArray[Any]:
+    """Return a map of class numbers at half its size."""
     return block[::2, ::2]
-
-
-def _set_attributes(folder: Path, attributes: dict[str, Any]) -> None:
-    import zarr
-
-    zarr.open_group(folder, mode="r+").update_attributes(attributes)
 
 
 def classes_of(

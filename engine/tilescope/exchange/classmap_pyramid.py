@@ -22,6 +22,8 @@ Halve = Callable[[Block], Block]
 
 _VERSION = "0.4"
 _CLEVEL = 3
+#: Name of our own attributes in a group; see :meth:`MapPlace.as_json`.
+ATTRIBUTE = "tilescope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,25 @@ class MapPlace:
         Level-0 position of the map's top left corner, x then y.
     pixel_size
         Of the slide; without one, metadata are in level-0 pixels without a unit.
+    slide_size
+        Level-0 pixels of the slide, None when they are not known.
     """
 
     size: Size
     factor: tuple[float, float]
     origin_l0: tuple[float, float]
     pixel_size: PixelSize | None
+    slide_size: Size | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return where the map lies in level-0 pixels, x before y, for the attributes of a group.
+
+        Lengths in micrometres do not say that by themselves: the pixel size may have been stated
+        by whoever ran the model.
+        """
+        size = self.slide_size
+        slide = {} if size is None else {"slide_size": [size.width, size.height]}
+        return {"factor": list(self.factor), "origin_l0": list(self.origin_l0), **slide}
 
     def transformations(self, scale: int, centred_on: int) -> list[dict[str, Any]]:
         """Return scale and translation of a level, y before x.
@@ -137,7 +152,7 @@ def write_levels(
     """
     sizes = level_sizes(size)
     with output_errors(path):
-        _create(folder, sizes, dtype, axes)
+        create_levels(folder, sizes, dtype, axes)
     DepthFirst(sizes, BLOCK, read, halve, _Blocks(folder, path, axes).store).write()
     return len(sizes)
 
@@ -152,29 +167,36 @@ class _Blocks:
 
     def store(self, level: int, row: int, column: int, block: Block) -> None:
         """Write one block; those at the right and lower edge are stored in full size too."""
-        import imagecodecs
-
         if block.shape != (BLOCK, BLOCK):
             whole = np.zeros((BLOCK, BLOCK), block.dtype)
             whole[: block.shape[0], : block.shape[1]] = block
             block = whole
-        little = block.astype(block.dtype.newbyteorder("<"))
-        data = imagecodecs.blosc_encode(
-            little.tobytes(),
-            compressor="zstd",
-            level=_CLEVEL,
-            shuffle=1,
-            typesize=block.dtype.itemsize,
-            numthreads=1,
-        )
+        data = encoded(block, _CLEVEL)
         folder = self._folder / str(level) / f"{self._channel}{row}"
         with output_errors(self._path):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / str(column)).write_bytes(data)
 
 
-def _create(folder: Path, sizes: list[Size], dtype: str, axes: str) -> None:
-    """Make the group and its arrays without blocks."""
+def encoded(block: Block, level: int) -> bytes:
+    """Return a block as it is stored."""
+    import imagecodecs
+
+    data = imagecodecs.blosc_encode(
+        block.astype(block.dtype.newbyteorder("<")).tobytes(),
+        compressor="zstd",
+        level=level,
+        shuffle=1,
+        typesize=block.dtype.itemsize,
+        numthreads=1,
+    )
+    return bytes(data)
+
+
+def create_levels(
+    folder: Path, sizes: list[Size], dtype: str, axes: str, side: int = BLOCK
+) -> None:
+    """Make the group and its arrays without blocks, which are ``side`` pixels wide and high."""
     import numcodecs
     import zarr
 
@@ -186,9 +208,16 @@ def _create(folder: Path, sizes: list[Size], dtype: str, axes: str) -> None:
         group.create_array(
             str(level),
             shape=(*channel, size.height, size.width),
-            chunks=(*channel, BLOCK, BLOCK),
+            chunks=(*channel, side, side),
             dtype=dtype,
             compressors=codec,
             fill_value=0,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )
+
+
+def set_attributes(folder: Path, attributes: dict[str, Any]) -> None:
+    """Write the attributes of a group."""
+    import zarr
+
+    zarr.open_group(folder, mode="r+").update_attributes(attributes)

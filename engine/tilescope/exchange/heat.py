@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.exchange.classmap_pyramid import MapPlace, ReadMap, multiscale, write_levels
+from tilescope.exchange.classmap_pyramid import (
+    ATTRIBUTE,
+    MapPlace,
+    ReadMap,
+    multiscale,
+    set_attributes,
+    write_levels,
+)
 from tilescope.exchange.colours import hex_of_colour
 from tilescope.exchange.palette import class_colour
 from tilescope.exchange.staging import output_errors, staged_folder
@@ -50,18 +57,30 @@ def write_heat_map(path: Path, read: ReadMap, *, place: MapPlace, class_name: st
         When ``path`` cannot be written.
     """
     with staged_folder(path) as partial:
-        levels = write_levels(partial, path, read, _mean, size=place.size, dtype="|u1", axes="cyx")
-        centres = [2**level for level in range(levels)]
-        attributes = {
-            "multiscales": [multiscale(path.name, "mean", place, "cyx", centres)],
-            "omero": {"channels": [_channel(0, class_name, _WHITE)]},
-        }
+        levels = write_levels(
+            partial, path, read, mean_of_four, size=place.size, dtype="|u1", axes="cyx"
+        )
         with output_errors(path):
-            _set_attributes(partial, attributes)
+            set_attributes(partial, heat_attributes(path.name, levels, place, class_name))
+
+
+def heat_attributes(name: str, levels: int, place: MapPlace, class_name: str) -> dict[str, Any]:
+    """Return the attributes of a group with the probability of one class."""
+    centres = [2**level for level in range(levels)]
+    return {
+        "multiscales": [multiscale(name, "mean", place, "cyx", centres)],
+        "omero": {"channels": [_channel(0, class_name, _WHITE)]},
+        ATTRIBUTE: place.as_json(),
+    }
 
 
 def write_tile_scores(
-    path: Path, scores: NDArray[np.float32], *, place: MapPlace, class_names: Sequence[str]
+    path: Path,
+    scores: NDArray[np.float32],
+    *,
+    place: MapPlace,
+    class_names: Sequence[str],
+    threshold: float,
 ) -> None:
     """Write what tiles were judged to be as an OME-Zarr 0.4 image, a pixel per tile.
 
@@ -73,6 +92,8 @@ def write_tile_scores(
         ``float32[classes, rows, columns]``; not a number where a tile was not looked at.
     place
         Its factor is the side of a tile.
+    threshold
+        Probability from which on a class counts; kept for whoever shows the classes.
 
     Raises
     ------
@@ -83,13 +104,15 @@ def write_tile_scores(
         attributes = {
             "multiscales": [multiscale(path.name, "none", place, "cyx", [1])],
             "omero": {"channels": [_channel(i, n, 1.0) for i, n in enumerate(class_names)]},
+            ATTRIBUTE: {**place.as_json(), "threshold": threshold},
         }
         with output_errors(path):
             _write_array(partial, scores)
-            _set_attributes(partial, attributes)
+            set_attributes(partial, attributes)
 
 
-def _mean(block: NDArray[Any]) -> NDArray[Any]:
+def mean_of_four(block: NDArray[Any]) -> NDArray[Any]:
+    """Return a heat map at half its size."""
     return halve(block[..., None])[..., 0]
 
 
@@ -118,9 +141,3 @@ def _write_array(folder: Path, scores: NDArray[np.float32]) -> None:
         chunk_key_encoding={"name": "v2", "separator": "/"},
     )
     array[...] = scores
-
-
-def _set_attributes(folder: Path, attributes: dict[str, Any]) -> None:
-    import zarr
-
-    zarr.open_group(folder, mode="r+").update_attributes(attributes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +141,14 @@ class TileCache:
         """Forget the tiles of one slide, those being loaded included."""
         with self._lock:
             self._drop(slide)
+
+    def drop(self, keys: Iterable[TileKey]) -> None:
+        """Forget some tiles, those being loaded included: what they show has changed."""
+        with self._lock:
+            for key in keys:
+                self._flights.pop(key, None)
+                if key in self._entries:
+                    self._remove(key)
 
     def clear(self) -> None:
         """Forget all tiles, those being loaded included."""

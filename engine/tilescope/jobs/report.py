@@ -50,6 +50,10 @@ class RunReport:
     ``patches`` says how the network was run patch by patch because a tile did not fit under the cap
     at once, and is None otherwise; ``batch`` is how many tiles were run at once.
 
+    ``within`` says how many areas the run was about, which (``sha256``) and what rectangle of
+    level-0 pixels is around them (``x,y,width,height``); None is the whole region. Only tiles near
+    areas are counted then.
+
     ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
     """
 
@@ -70,6 +74,7 @@ class RunReport:
     provider_why: str = ""
     patches: dict[str, Any] | None = None
     batch: int = 1
+    within: dict[str, Any] | None = None
     task: str = "instances"
     halo_inexact_because: str | None = None
     blended: bool = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from tilescope.domain.geometry import Rect
 from tilescope.inference.session import Precision
 from tilescope.io.address import parse_address
+from tilescope.ops.areas import Areas
 from tilescope.plugins.registry import InstalledModel
 
 FORMATS = ("geojson", "ome-zarr", "csv", "coco", "overview")
@@ -54,6 +55,15 @@ class RunRequest:
         In what the network computes; another than ``fp32`` changes results within a tolerance.
     region_l0
         Part of the slide in level-0 pixels; None is all of it.
+    within
+        Areas of the slide; None is all of the region. They choose among what a run over the region
+        without them would find, and change nothing of it: scale, tiles and seams are the same.
+        Tiles that come near no area are not run; the tissue mask holds inside the areas, too.
+        An object is kept whole when its centre of mass lies in an area or on its edge; of a bent
+        object that does not cover its centre it is another point on it
+        (`ops.inner_points`). A pixel of a class map or heat map, and a classified tile, is kept
+        when its centre lies in an area; all others are 0, and areas of classes count kept ones
+        only. The files cover the rectangle around the areas.
     um_per_px
         Overrides what the slide says of its pixel size.
     parameters
@@ -64,6 +74,9 @@ class RunRequest:
         Discard an earlier run instead of resuming it.
     project
         The project file that takes the objects of a complete run; None for none.
+    streams_map
+        Keep the map of a run as a growing OME-Zarr in its folder, for whoever looks on; see
+        ``jobs.running.map_stream``.
     """
 
     model: InstalledModel
@@ -74,11 +87,13 @@ class RunRequest:
     provider: str = "auto"
     precision: Precision = "fp32"
     region_l0: Rect | None = None
+    within: Areas | None = None
     um_per_px: float | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     formats: tuple[str, ...] = DEFAULT_FORMATS
     overwrite: bool = False
     project: Path | None = None
+    streams_map: bool = False
 
     @property
     def folder(self) -> Path:

@@ -163,7 +163,7 @@ def _results(request: RunRequest, settings: Settings) -> ProjectResults | None:
     if request.project is None:
         return None
     model = request.model.spec.ref
-    return ProjectResults(request.project, request.slide, model, settings.region_l0)
+    return ProjectResults(request.project, request.slide, model, settings.scope)
 
 
 def _earlier(request: RunRequest, identity: dict[str, str]) -> Remembered | None:

@@ -53,13 +53,15 @@ class Kind(IntEnum):
 
     ``WHOLE`` objects are final; ``CANDIDATE`` objects are whole but may have a twin in a
     neighbouring block; a ``FRAGMENT`` is cut by the edge of what its block saw; ``SEAM`` objects
-    are what became of candidates and fragments.
+    are what became of candidates and fragments. What is ``OUTSIDE`` is whole and final, but not
+    where the run looks for objects: it tells which candidates and fragments are known.
     """
 
     WHOLE = 0
     CANDIDATE = 1
     FRAGMENT = 2
     SEAM = 3
+    OUTSIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +245,9 @@ class RunLedger(Closing):
         return self._items("kind IN (1, 2) ORDER BY tile, seq", ())
 
     def whole_near(self, x0: float, y0: float, x1: float, y1: float) -> list[Item]:
-        """Return whole objects whose box meets the rectangle (working pixels)."""
+        """Return whole objects whose box meets the rectangle (working pixels), outside ones too."""
         return self._items(
-            "kind = 0 AND item IN (SELECT item FROM place "
+            "kind IN (0, 4) AND item IN (SELECT item FROM place "
             "WHERE x1 >= ? AND x0 <= ? AND y1 >= ? AND y0 <= ?) ORDER BY tile, seq",
             (x0, x1, y0, y1),
         )
@@ -263,7 +265,7 @@ class RunLedger(Closing):
             self._db.execute("DELETE FROM place")
             self._db.execute("DELETE FROM object")
             self._db.execute("DELETE FROM item WHERE kind = ?", (Kind.SEAM,))
-            self._place("kind = 0")
+            self._place("kind IN (0, 4)")
 
     def _place(self, condition: str) -> None:
         reader = self._db.execute(f"SELECT item, ring FROM item WHERE {condition}")  # noqa: S608

@@ -29,25 +29,27 @@ def view(x: float, y: float) -> Viewport:
 
 
 def test_the_whole_slide_needs_no_region() -> None:
-    assert region_of(Extent.SLIDE, INFO, view(0, 0), None) is None
+    assert region_of(Extent.SLIDE, INFO, view(0, 0)) is None
 
 
 def test_a_view_is_cut_at_the_edge_of_the_slide() -> None:
-    assert region_of(Extent.VIEW, INFO, view(100, 2900), None) == Rect(0, 2700, 500, 3000)
+    assert region_of(Extent.VIEW, INFO, view(100, 2900)) == Rect(0, 2700, 500, 3000)
 
 
-def test_a_selection_is_rounded_and_never_empty() -> None:
-    box = (10.4, 20.6, 10.45, 99.5)
-    assert region_of(Extent.SELECTION, INFO, None, box) == Rect(10, 21, 11, 100)
+@pytest.mark.parametrize("extent", [Extent.SELECTION, Extent.CLASS])
+def test_areas_say_themselves_where_they_are(extent: Extent) -> None:
+    assert extent.is_areas
+    assert region_of(extent, INFO, view(100, 2900)) is None
 
 
-@pytest.mark.parametrize(
-    ("extent", "place", "words"),
-    [(Extent.VIEW, view(90_000, 0), "out of view"), (Extent.SELECTION, view(0, 0), "selected")],
-)
-def test_nothing_to_run_over_is_said(extent: Extent, place: Viewport, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        region_of(extent, INFO, place, None)
+@pytest.mark.parametrize("place", [view(90_000, 0), None], ids=["beside", "none"])
+def test_nothing_to_run_over_is_said(place: Viewport | None) -> None:
+    with pytest.raises(ValueError, match="out of view"):
+        region_of(Extent.VIEW, INFO, place)
+
+
+def test_every_extent_is_explained() -> None:
+    assert len({extent.remark for extent in Extent}) == len(Extent)
 
 
 def test_progress_in_words() -> None:

@@ -119,7 +119,7 @@ def test_scores_of_tiles_are_nan_where_nobody_looked(tmp_path: Path) -> None:
     scores[:, 1, 2] = (0.25, 0.75)
     path = tmp_path / "heatmap.ome.zarr"
     where = MapPlace(Size(4, 3), (512.0, 256.0), (0.0, 0.0), None)
-    write_tile_scores(path, scores, place=where, class_names=("a", "b"))
+    write_tile_scores(path, scores, place=where, class_names=("a", "b"), threshold=0.4)
     group = zarr.open_group(path, mode="r")
     Image.from_zarr(group)
     np.testing.assert_array_equal(group["0"][:], scores)
@@ -128,6 +128,8 @@ def test_scores_of_tiles_are_nan_where_nobody_looked(tmp_path: Path) -> None:
         {"type": "scale", "scale": [1.0, 256.0, 512.0]},
         {"type": "translation", "translation": [0.0, 127.5, 255.5]},
     ]
+    said = {"factor": [512.0, 256.0], "origin_l0": [0.0, 0.0], "threshold": 0.4}
+    assert group.attrs["tilescope"] == said
     json.loads((path / "0/.zarray").read_text())
 
 

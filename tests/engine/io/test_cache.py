@@ -128,6 +128,28 @@ TestCacheMachine = CacheMachine.TestCase
 TestCacheMachine.settings = settings(max_examples=40, stateful_step_count=30)
 
 
+def test_tiles_that_changed_are_loaded_again():
+    cache = TileCache(1 << 20)
+    for col in range(3):
+        cache.put(key(col), tile())
+    cache.drop([key(0), key(2), key(7)])
+    assert [cache.peek(key(col)) is None for col in range(3)] == [True, False, True]
+    assert cache.use.size_bytes == room(1)
+
+
+def test_a_tile_that_changed_while_it_was_loaded_is_not_kept():
+    cache = TileCache(1 << 20)
+
+    def load():
+        cache.drop([key(0)])
+        return tile()
+
+    assert cache.get(key(0), load) is not None
+    assert cache.peek(key(0)) is None
+    cache.get(key(0), tile)
+    assert cache.peek(key(0)) is not None
+
+
 def test_least_recently_used_goes_first():
     cache = TileCache(room(2))
     cache.put(key(0), tile())

@@ -17,16 +17,18 @@ from tilescope.inference.onnx_runtime import load_runtime
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import follow
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.ops.areas import Areas
 import imagecodecs._blosc, imagecodecs._png, numcodecs, onnx, psutil, shapely, zarr
 from {module} import {maker} as make
 
 load_runtime()
 folder, slide, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+within = Areas.of([shapely.from_wkt(sys.argv[4])]) if sys.argv[4] else None
 model = make(folder)
 rng = random.Random(11)
 
 def run(stages, tell):
-    request = RunRequest(model, slide, folder / "killed", 2**31, 1, "cpu")
+    request = RunRequest(model, slide, folder / "killed", 2**31, 1, "cpu", within=within)
     first = None
     for event in follow(request, CancellationToken()):
         progress = event.progress
@@ -75,7 +77,7 @@ print(json.dumps(stages))
 """
 
 
-def killed_run(folder: Path, slide: Path, maker: str, kills: int) -> list[str]:
+def killed_run(folder: Path, slide: Path, maker: str, kills: int, within: str = "") -> list[str]:
     """Run until it is complete, killed at least ``kills`` times; return where it was killed.
 
     ``.`` is a kill among the blocks, ``w`` one after them, the last entry is ``end``. Results are
@@ -85,11 +87,13 @@ def killed_run(folder: Path, slide: Path, maker: str, kills: int) -> list[str]:
     ----------
     maker
         Module and name of a function that makes the model in a folder, ``module:function``.
+    within
+        The area it runs in as WKT; none for the whole slide.
     """
     module, _, name = maker.partition(":")
     program = _DRIVER.replace("{module}", module).replace("{maker}", name)
     ended = subprocess.run(
-        [sys.executable, "-c", program, str(folder), str(slide), str(kills)],
+        [sys.executable, "-c", program, str(folder), str(slide), str(kills), within],
         cwd=ROOT,
         capture_output=True,
         text=True,

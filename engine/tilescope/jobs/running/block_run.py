@@ -19,7 +19,9 @@ from tilescope.jobs.report import RunReport, SecondsReport, Status, TileReport, 
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found, RunEvent, TaskRun
 from tilescope.jobs.running.footprint import BLOCKS_IN_FLIGHT
+from tilescope.jobs.running.outputs import region_text
 from tilescope.jobs.running.patchwork import described
+from tilescope.jobs.running.preparation import Settings
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.plugins.api import TileImage
@@ -74,7 +76,9 @@ class BlockRun:
         self._task = task
         self._results = results
         self._clock = clock
-        self._tiles = RunProgress("tiles", 0, len(context.plan.blocks))
+        wanted = (block.index for block in context.plan.blocks if context.prepared.is_within(block))
+        self._known = ledger.finished_tiles().union(wanted)
+        self._tiles = RunProgress("tiles", 0, len(self._known))
 
     def events(self) -> Iterator[RunEvent]:
         """Yield every step, the last one with the report; closing the iterator cancels the run."""
@@ -121,17 +125,24 @@ class BlockRun:
         return RunEvent(progress or self._tiles, found.objects, found.areas)
 
     def _blocks(self) -> Iterator[RunEvent]:
-        context, ledger = self._context, self._ledger
-        prepared, total = context.prepared, len(context.plan.blocks)
-        finished = ledger.finished_tiles()
-        todo = [block for block in context.plan.blocks if block.index not in finished]
-        empty = [block.index for block in todo if prepared.is_empty(block)]
-        ledger.skip(empty)
-        skipped = set(empty)
-        work = [block for block in todo if block.index not in skipped]
-        done = len(finished) + len(empty)
+        blocks = self._context.plan.blocks
+        todo = self._known - self._ledger.finished_tiles()
+        while True:
+            yield from self._run([blocks[index] for index in sorted(todo)])
+            todo = self._task.lacking(self._known)
+            if not todo:
+                return
+            self._known |= todo
+
+    def _run(self, todo: Sequence[Block]) -> Iterator[RunEvent]:
+        """Run the known blocks that are still to be done, except those without tissue."""
+        context, ledger, prepared = self._context, self._ledger, self._context.prepared
+        empty = {block.index for block in todo if prepared.is_empty(block)}
+        ledger.skip(sorted(empty))
+        work = [block for block in todo if block.index not in empty]
+        done = len(self._known) - len(work)
         objects = None if isinstance(ledger, MapLedger) else ledger.count_found()
-        self._tiles = RunProgress("tiles", done, total, objects)
+        self._tiles = RunProgress("tiles", done, len(self._known), objects)
         yield RunEvent(self._tiles)
         in_flight = BLOCKS_IN_FLIGHT * prepared.batch_size
         budget = MemoryLedger(in_flight * max(map(self._flight_bytes, work), default=1))
@@ -224,9 +235,7 @@ class BlockRun:
             provider_why=opened.choice.why,
             patches=None if prepared.cut.schedule is None else described(prepared.cut.schedule),
             batch=prepared.batch_size,
-            tiles=TileReport(
-                len(prepared.plan.blocks), counts.done, counts.background, counts.failed
-            ),
+            tiles=TileReport(len(self._known), counts.done, counts.background, counts.failed),
             objects=ledger.count_objects() if status == "complete" else ledger.count_found(),
             seconds=self._clock.report(),
             peak_rss_bytes=memory.peak_rss_bytes(),
@@ -235,6 +244,7 @@ class BlockRun:
             halo_exact=prepared.cut.is_exact,
             tilescope_version=__version__,
             status=status,
+            within=_within(prepared.settings),
             task=spec.task,
             halo_inexact_because=None if prepared.cut.is_exact else halo.culprit,
             blended=prepared.cut.blend_px > 0,
@@ -244,3 +254,15 @@ class BlockRun:
             outputs={name: str(path) for name, path in self._task.outputs.items()},
             **self._task.summary(),
         )
+
+
+def _within(settings: Settings) -> dict[str, Any] | None:
+    """Return what the report says of the areas."""
+    areas = settings.areas
+    if areas is None:
+        return None
+    return {
+        "areas": len(areas),
+        "sha256": areas.sha256,
+        "rect": region_text(settings.covered_l0),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -109,6 +109,13 @@ class TaskRun(Protocol, Generic[T]):
 
     def settle(self) -> Iterator[Found]:
         """Yield what only all blocks together decide."""
+        ...
+
+    def lacking(self, known: Collection[int]) -> set[int]:
+        """Return blocks besides the known ones that what lies in the areas reaches into.
+
+        Called when the blocks that come near the areas are done, and again when these are.
+        """
         ...
 
     def write(self) -> Iterator[RunProgress]:

@@ -27,6 +27,8 @@ class MapBlend:
     ----------
     finished
         Makes the map of a rectangle of probabilities.
+    left_out
+        Blocks that are not run.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class MapBlend:
         values: MapValues,
         ledger: MapLedger,
         finished: Callable[[Probabilities, Rect], NDArray[Any]],
+        left_out: Iterable[int] = (),
     ) -> None:
         self._grid = grid
         self._values = values
@@ -42,7 +45,7 @@ class MapBlend:
         self._ledger = ledger
         self._final = set(ledger.parts())
         self._raw = ledger.raw_tiles()
-        self._background = ledger.background()
+        self._background = ledger.background().union(left_out)
 
     def add(self, index: int, raw: bytes) -> dict[int, NDArray[Any]]:
         """Store a block and return the maps of the cores that it completed."""

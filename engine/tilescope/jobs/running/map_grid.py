@@ -42,9 +42,9 @@ class MapGrid:
 
     @classmethod
     def over(cls, context: TaskContext, stride: int) -> MapGrid:
-        """Return the grid over the region that was asked for."""
-        region = context.plan.grid.rect_of(context.prepared.settings.region_l0)
-        return cls(context.plan, context.prepared.cut.blend_px, stride, _coarser(region, stride))
+        """Return the grid over what was asked for."""
+        covered = context.plan.grid.rect_of(context.prepared.settings.covered_l0)
+        return cls(context.plan, context.prepared.cut.blend_px, stride, _coarser(covered, stride))
 
     @property
     def factor(self) -> float:
@@ -59,6 +59,7 @@ class MapGrid:
             (factor, factor),
             (rect.x0 * factor, rect.y0 * factor),
             context.prepared.settings.pixel_size,
+            context.opened.source.info.size,
         )
 
     def map_rect(self, rect: Rect) -> Rect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from tilescope.jobs.running.events import Found, MapArea
 from tilescope.jobs.running.map_blend import MapBlend
 from tilescope.jobs.running.map_grid import MapGrid, aligned, window
 from tilescope.jobs.running.map_outputs import MapFrame, map_files
+from tilescope.jobs.running.map_stream import LookedOn
 from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
+from tilescope.ops.area_cells import Lattice, centres_inside
 from tilescope.plugins.api import ClassMap
 from tilescope.store.map_ledger import MapLedger
 
@@ -53,6 +55,7 @@ class MapTask:
         self._grid = MapGrid.over(context, stride or 1)
         self._is_known = stride is not None
         self._blend: MapBlend | None = None
+        self._looked_on = LookedOn(context.request, lambda: self._grid.place(context))
         self._outputs: dict[str, Path] = {}
 
     @property
@@ -100,35 +103,47 @@ class MapTask:
             if self._blend is None:
                 self._blend = self._blending()
             maps = self._blend.add(block.index, self._values.raw(value.probabilities))
-            return Found(areas=tuple(self._area(index, maps[index]) for index in sorted(maps)))
+            return self._found((index, maps[index]) for index in sorted(maps))
         if self._grid.core(block.index) is None:
             self._ledger.finish_parts(block.index, None, {}, ())
             return Found()
         values = self._finished(value.probabilities, value.rect)
         self._ledger.finish_part(block.index, self._values.part(values))
-        return Found(areas=(self._area(block.index, values),))
+        return self._found([(block.index, values)])
 
     def _blending(self) -> MapBlend:
-        return MapBlend(self._grid, self._values, self._ledger, self._finished)
+        plan, prepared = self._context.plan, self._context.prepared
+        left_out = {block.index for block in plan.blocks if not prepared.is_within(block)}
+        return MapBlend(self._grid, self._values, self._ledger, self._finished, left_out)
 
     def _finished(self, probabilities: NDArray[np.float32], rect: Rect) -> NDArray[Any]:
-        """Return the map of a rectangle: background where no tissue is.
+        """Return the map of a rectangle: background where no tissue is, and outside the areas.
 
-        Blocks without any tissue are left out, and which these are depends on their size; the map
-        must not.
+        Blocks without any tissue or area are left out, and which these are depends on their size;
+        the map must not.
         """
         values = self._values.of(probabilities)
         prepared, factor = self._context.prepared, self._grid.factor
+        areas = prepared.settings.areas
+        if areas is not None:
+            x0, y0 = rect.x0 * factor, rect.y0 * factor
+            pixels = Lattice(x0, y0, factor, factor, rect.width, rect.height)
+            values[~centres_inside(areas, pixels)] = 0
         if prepared.spares_background:
             x = factor * (np.arange(rect.x0, rect.x1, dtype=np.float64) + 0.5)
             y = factor * (np.arange(rect.y0, rect.y1, dtype=np.float64) + 0.5)
             values[~prepared.survey.mask_at(x, y)] = 0
         return values
 
-    def _area(self, index: int, values: NDArray[Any]) -> MapArea:
-        core = self._grid.core(index)
-        assert core is not None
-        return MapArea(self._grid.rect_l0(core), values)
+    def _found(self, parts: Iterable[tuple[int, NDArray[Any]]]) -> Found:
+        """Return what is told of parts; whoever looks on finds it written then."""
+        whole, areas = self._grid.rect, []
+        for index, values in parts:
+            core = self._grid.core(index)
+            assert core is not None
+            self._looked_on.add(core.translated(-whole.x0, -whole.y0), values)
+            areas.append(MapArea(self._grid.rect_l0(core), values))
+        return Found(areas=self._looked_on.told(areas))
 
     def begin(self) -> Iterator[Found]:
         """Yield the parts that an interrupted run had made final."""
@@ -136,20 +151,26 @@ class MapTask:
         for index in self._ledger.parts():
             core, data = self._grid.core(index), self._ledger.part(index)
             if core is not None and data is not None:
-                yield Found(areas=(self._area(index, self._values.unpacked(data, core)),))
+                yield self._found([(index, self._values.unpacked(data, core))])
+
+    def lacking(self, known: Collection[int]) -> set[int]:
+        """Return nothing: every block that the areas need came near them."""
+        return set()
 
     def settle(self) -> Iterator[Found]:
         """Make the best of cores whose neighbours failed; the next run makes them anew."""
         if self._context.prepared.cut.blend_px and self._is_known:
             blend = self._blend or self._blending()
             blend.add_incomplete()
-        yield Found()
+        yield Found(areas=self._looked_on.rest())
 
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""
         frame = MapFrame(self._context, self._ledger, self._grid, self._values)
         files, folder = map_files(frame, self.areas()), self._context.request.folder
-        return write_files(files, folder, self._formats, self._context.token, self._outputs)
+        yield from write_files(files, folder, self._formats, self._context.token, self._outputs)
+        if "ome-zarr" in self._outputs:
+            self._looked_on.remove()
 
     def areas(self) -> list[ClassArea]:
         """Return the area of every class found so far."""

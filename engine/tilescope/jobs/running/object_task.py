@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tilescope.domain.results import Detections
 from tilescope.inference.pipeline import Arrays
@@ -18,6 +20,8 @@ from tilescope.jobs.running.outputs import ResultFrame, object_files
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
+from tilescope.jobs.running.tiles_within import tiles_reached
+from tilescope.ops.inner_points import inner_points
 from tilescope.store.run_ledger import Item, Kind, RunLedger
 
 
@@ -38,7 +42,8 @@ class ObjectTask:
             cache=context.opened.cache,
             ledger=ledger,
             factor=context.plan.grid.factor,
-            region_l0=settings.region_l0,
+            scope=settings.scope,
+            covered_l0=settings.covered_l0,
             pixel_size=settings.pixel_size,
             class_names=context.spec.classes,
             model=context.spec.ref,
@@ -56,9 +61,29 @@ class ObjectTask:
     def store(self, block: Block, value: Classified) -> Found:
         """Put a block into the ledger; whole objects of it are final."""
         found, kinds = value
+        kinds = self._sorted_out(found, kinds)
         self._ledger.finish(block.index, found, kinds)
         whole = found.select(np.flatnonzero(kinds == Kind.WHOLE))
         return Found(self._in_level0(whole), count=int((kinds < Kind.FRAGMENT).sum()))
+
+    def _sorted_out(self, found: Detections, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the kinds, with whole objects outside the areas marked as such."""
+        whole = np.flatnonzero(kinds == Kind.WHOLE)
+        outside = whole[~self._is_inside(_stored(found.select(whole)))]
+        kinds = kinds.copy()
+        kinds[outside] = Kind.OUTSIDE
+        return kinds
+
+    def _is_inside(self, found: Detections) -> NDArray[np.bool_]:
+        """Return ``bool[n]``: which objects, in working pixels, have their point in an area."""
+        scope = self._frame.scope
+        if scope.areas is None or not len(found):
+            return np.ones(len(found), bool)
+        placed, region = self._frame.in_level0(found), scope.region_l0
+        points = inner_points(placed.rings, placed.offsets)
+        low, high = np.array([region.x0, region.y0]), np.array([region.x1, region.y1])
+        in_region = ((points >= low) & (points < high)).all(axis=1)
+        return in_region & scope.areas.contain(points)
 
     def _in_level0(self, found: Detections) -> Detections | None:
         return self._frame.in_level0(found) if len(found) else None
@@ -73,8 +98,17 @@ class ObjectTask:
         ledger = self._ledger
         ledger.place_whole()
         settled = self._finder.settle(ledger.undecided(), ledger.whole_near)
-        ledger.settle(settled)
-        yield Found(self._in_level0(_detections(settled, self._context.spec.classes)))
+        found = _detections(settled, self._context.spec.classes)
+        inside = np.flatnonzero(self._is_inside(found))
+        ledger.settle([settled[i] for i in inside])
+        yield Found(self._in_level0(found.select(inside)))
+
+    def lacking(self, known: Collection[int]) -> set[int]:
+        """Return blocks besides the known ones that objects in the areas reach into."""
+        areas = self._frame.scope.areas
+        if areas is None:
+            return set()
+        return tiles_reached(self._context.plan, self._ledger.undecided(), areas, known)
 
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""
@@ -93,10 +127,18 @@ class ObjectTask:
         return {}
 
 
+def _as_stored(rings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return outlines as the ledger stores them, so that what is told is what is written."""
+    return rings.astype(np.float32).astype(np.float64)
+
+
+def _stored(found: Detections) -> Detections:
+    return replace(found, rings=_as_stored(found.rings))
+
+
 def _detections(items: list[Item], class_names: tuple[str, ...]) -> Detections:
     return Detections.of(
-        # As the ledger stores them, so that what is told is what is written.
-        [item.ring.astype(np.float32).astype(np.float64) for item in items],
+        [_as_stored(item.ring) for item in items],
         np.array([item.score for item in items], np.float32),
         np.array([item.class_index for item in items], np.uint16),
         class_names,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
@@ -26,29 +27,60 @@ from tilescope.io.cache import TileCache
 from tilescope.io.source import SlideSource
 from tilescope.jobs.running.result_files import ResultFile
 from tilescope.jobs.whole_picture import overview_picture
+from tilescope.ops.areas import Areas
 from tilescope.store.run_ledger import RunLedger
 
 OVERVIEW_PX = 2048
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Over what a model runs: a part of the slide, and the areas of it that count, if not all."""
+
+    region_l0: Rect
+    areas: Areas | None = None
+
+    @property
+    def areas_text(self) -> str:
+        """Which areas they are."""
+        if self.areas is None:
+            return "no areas"
+        noun = "area" if len(self.areas) == 1 else "areas"
+        return f"{len(self.areas)} {noun} with sha256 {self.areas.sha256}"
+
+    @property
+    def text(self) -> str:
+        """What tells runs over other parts of the same slide apart."""
+        region = region_text(self.region_l0)
+        return region if self.areas is None else f"{region} within {self.areas_text}"
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """What is stored of it, besides the text."""
+        if self.areas is None:
+            return {}
+        return {"areas": {"count": len(self.areas), "sha256": self.areas.sha256}}
+
+
+@dataclass(frozen=True, slots=True)
 class ResultFrame:
-    """Everything the exporters need of a run."""
+    """Everything the exporters need of a run; the label image covers ``covered_l0``."""
 
     folder: Path
     source: SlideSource
     cache: TileCache
     ledger: RunLedger
     factor: float
-    region_l0: Rect
+    scope: Scope
+    covered_l0: Rect
     pixel_size: PixelSize | None
     class_names: tuple[str, ...]
     model: ModelRef
 
     @property
     def run_id(self) -> UUID:
-        """The same for the same model, slide and region."""
-        return run_id_of(self.model, self.source.info, self.region_l0)
+        """The same for the same model, slide, region and areas."""
+        return run_id_of(self.model, self.source.info, self.scope)
 
     @property
     def image_name(self) -> str:
@@ -78,15 +110,15 @@ class ResultFrame:
         return self.in_level0(found), numbers
 
 
-def run_id_of(model: ModelRef, info: SlideInfo, region_l0: Rect) -> UUID:
+def run_id_of(model: ModelRef, info: SlideInfo, scope: Scope) -> UUID:
     """Return what ids of objects are made of, so that they survive a repetition of the run.
 
     Runs of other weights, over other slides or other parts of a slide do not share any.
     """
     whole = uuid5(NAMESPACE_URL, f"tilescope:{model.sha256}:{info.path}")
-    if region_l0 == Rect.of_size(info.size):
+    if scope == Scope(Rect.of_size(info.size)):
         return whole
-    return uuid5(whole, region_text(region_l0))
+    return uuid5(whole, scope.text)
 
 
 def region_text(region_l0: Rect) -> str:
@@ -136,7 +168,7 @@ def _labels(frame: ResultFrame, path: Path) -> None:
     write_labels(
         path,
         frame.objects_in,
-        rect_l0=frame.region_l0,
+        rect_l0=frame.covered_l0,
         pixel_size=frame.pixel_size,
         source=os.path.relpath(Path(frame.source.info.path).resolve(), path.resolve()),
     )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
@@ -27,11 +31,13 @@ from tilescope.jobs.request import (
 from tilescope.jobs.running.decisions import Remembered
 from tilescope.jobs.running.fitting import batch_within, fitted
 from tilescope.jobs.running.footprint import Footprint
-from tilescope.jobs.running.outputs import region_text
+from tilescope.jobs.running.outputs import Scope, region_text
 from tilescope.jobs.running.patchwork import Patchwork, sentence
 from tilescope.jobs.running.planning import Cut, EarlierTile, Network, Wanted
 from tilescope.jobs.running.scale import Measurer, WorkingScale, fixed_scale, object_scale
 from tilescope.jobs.running.survey import Survey
+from tilescope.jobs.running.tiles_within import tiles_within
+from tilescope.ops.areas import Areas
 from tilescope.plugins.api import TileAdapter
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -55,12 +61,27 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The user's choices, checked against the slide and the model."""
+    """The user's choices, checked against the slide and the model.
+
+    ``covered_l0`` is the part of the region that the results are about: all of it, or the
+    rectangle around the areas in it.
+    """
 
     pixel_size: PixelSize | None
     diameter_px: float | None
     parameters: dict[str, float]
-    region_l0: Rect
+    scope: Scope
+    covered_l0: Rect
+
+    @property
+    def region_l0(self) -> Rect:
+        """What is cut into blocks."""
+        return self.scope.region_l0
+
+    @property
+    def areas(self) -> Areas | None:
+        """What of the region counts; None is all of it."""
+        return self.scope.areas
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +89,7 @@ class Prepared:
     """The decisions of a run.
 
     ``batch`` is how many tiles are run at once, ``spares_background`` says whether blocks without
-    tissue are left out.
+    tissue are left out, ``within`` which blocks come near the areas, by index; None is all.
     """
 
     settings: Settings
@@ -78,6 +99,7 @@ class Prepared:
     footprint: Footprint
     batch: BatchCost | None
     spares_background: bool
+    within: NDArray[np.bool_] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -106,6 +128,10 @@ class Prepared:
             self.cut.schedule,
             self.batch_size,
         )
+
+    def is_within(self, block: Block) -> bool:
+        """Tell whether a block comes near the areas."""
+        return self.within is None or bool(self.within[block.index])
 
     def is_empty(self, block: Block) -> bool:
         """Tell whether a block's core holds nothing that is worth a look."""
@@ -138,12 +164,30 @@ def check_settings(request: RunRequest, source: SlideSource) -> Settings:
             f"{info.path}: region {region_text(region)} leaves the slide of "
             f"{whole.width} x {whole.height} pixels"
         )
+    scope = Scope(region, request.within)
+    covered = _covered(info.path, scope)
     try:
         given = request.um_per_px
         pixel_size = info.pixel_size if given is None else PixelSize(given, given)
-        return Settings(pixel_size, diameter, {**spec.resolved(overrides), **threshold}, region)
+        parameters = {**spec.resolved(overrides), **threshold}
+        return Settings(pixel_size, diameter, parameters, scope, covered)
     except ValueError as exc:
         raise UsageError(str(exc)) from exc
+
+
+def _covered(slide: str, scope: Scope) -> Rect:
+    """Return the rectangle around the areas in the region."""
+    region = scope.region_l0
+    if scope.areas is None:
+        return region
+    found = scope.areas.bounds_in(region.x0, region.y0, region.x1, region.y1)
+    if found is None:
+        raise UsageError(
+            f"{slide}: none of the {scope.areas_text} lies in {region_text(region)}: give outlines "
+            "of this slide in its level-0 pixels"
+        )
+    x0, y0, x1, y1 = found
+    return Rect(floor(x0), floor(y0), ceil(x1), ceil(y1))
 
 
 def _threshold(spec: ModelSpec, overrides: dict[str, float]) -> dict[str, float]:
@@ -171,6 +215,7 @@ def identity_of(request: RunRequest, settings: Settings, source: SlideSource) ->
         DIAMETER_PARAMETER: _text(settings.diameter_px),
         "layout of tiles": str(LAYOUT_VERSION),
         **{f"parameter {name}": _text(value) for name, value in settings.parameters.items()},
+        **({} if settings.areas is None else {"areas": settings.scope.areas_text}),
     }
 
 
@@ -200,7 +245,8 @@ def prepare(
     BudgetTooSmall
         When one tile does not fit under the cap, not even patch by patch.
     UsageError
-        When the model needs a pixel size that nobody knows.
+        When the model needs a pixel size that nobody knows, or no tile that is judged as a whole
+        has its centre in an area.
     GraphMismatch
         When the model's fixed input size leaves no room for its halo.
     TileReadError
@@ -229,7 +275,10 @@ def prepare(
     # A class map says something of every pixel. Only of a microscope's slide it is known that
     # nothing is where no tissue is; on a page white is a part of what is there.
     spares = request.model.spec.task != "semantic" or settings.pixel_size is not None
-    return Prepared(settings, survey, scale, cut, footprint, batch, spares)
+    within = None
+    if settings.areas is not None:
+        within = tiles_within(settings.areas, cut, opened.network.spec)
+    return Prepared(settings, survey, scale, cut, footprint, batch, spares, within)
 
 
 def in_patches(request: RunRequest, opened: Opened, prepared: Prepared) -> Opened:

@@ -11,7 +11,6 @@ import shapely
 from numpy.typing import NDArray
 
 from tilescope.domain.annotation import Annotation, Author
-from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections, ModelRef
 from tilescope.domain.scale import PixelSize
 from tilescope.errors import UsageError
@@ -20,7 +19,7 @@ from tilescope.exchange.palette import colours_beside
 from tilescope.io.source import SlideSource
 from tilescope.jobs.project_files import add_classes, check_writable, writable_project
 from tilescope.jobs.project_slides import add_slide, identity_of_slide, known_slide
-from tilescope.jobs.running.outputs import ResultFrame, region_text
+from tilescope.jobs.running.outputs import ResultFrame, Scope
 from tilescope.ops import measures, validity
 from tilescope.ops.rings import star_shaped, wkb_polygons
 from tilescope.runtime.cancel import CancellationToken
@@ -42,14 +41,14 @@ class ProjectResults:
         The slide as the user named it.
     model
         Which weights ran.
-    region_l0
+    scope
         What they ran over.
     """
 
     project: Path
     slide: Path
     model: ModelRef
-    region_l0: Rect
+    scope: Scope
 
     def check(self, source: SlideSource) -> None:
         """Make sure, before the run, that a project can take its objects; nothing is changed.
@@ -75,8 +74,8 @@ class ProjectResults:
     ) -> int:
         """Put the objects of a run into the project and return how many; the run is noted there.
 
-        Objects that the same model found earlier in the same region make room for them; what
-        people drew stays. Memory does not grow with the number of objects.
+        Objects that the same model found earlier in the same region and areas make room for them;
+        what people drew stays. Memory does not grow with the number of objects.
 
         Raises
         ------
@@ -137,7 +136,7 @@ class ProjectResults:
             author.kind == "model"
             and author.name == self.model.id
             and author.detail.get("sha256") == self.model.sha256
-            and author.detail.get("region") == region_text(self.region_l0)
+            and author.detail.get("region") == self.scope.text
         )
 
 
@@ -158,7 +157,8 @@ class _Objects:
             "version": results.model.version,
             "sha256": results.model.sha256,
             "parameters": dict(parameters),
-            "region": region_text(results.region_l0),
+            "region": results.scope.text,
+            **results.scope.detail,
         }
         self.author = Author("model", results.model.id, detail)
 

@@ -17,6 +17,7 @@ from tilescope.exchange.classmap_table import ClassArea, ScoredTile, write_areas
 from tilescope.exchange.heat import heat_of, write_tile_scores
 from tilescope.exchange.heat_tiles import write_tile_geojson
 from tilescope.exchange.overview import write_png
+from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.outputs import OVERVIEW_PX, run_id_of
 from tilescope.jobs.running.result_files import ResultFile
 from tilescope.jobs.running.task_context import TaskContext
@@ -35,15 +36,15 @@ class TileFrame:
         ``float32[classes, rows, columns]``.
     place
         Where these lie on the slide.
-    is_heat
-        Whether there is a single class.
+    values
+        The rule that makes classes of scores.
     """
 
     context: TaskContext
     tiles: Callable[[], Iterator[ScoredTile]]
     scores: NDArray[np.float32]
     place: MapPlace
-    is_heat: bool
+    values: MapValues
 
     @property
     def image_name(self) -> str:
@@ -60,7 +61,13 @@ def tile_files(frame: TileFrame, areas: Sequence[ClassArea]) -> tuple[ResultFile
             "ome-zarr",
             "ome-zarr",
             "heatmap.ome.zarr",
-            partial(write_tile_scores, scores=frame.scores, place=frame.place, class_names=names),
+            partial(
+                write_tile_scores,
+                scores=frame.scores,
+                place=frame.place,
+                class_names=names,
+                threshold=frame.values.threshold,
+            ),
         ),
         ResultFile(
             "csv",
@@ -75,8 +82,8 @@ def tile_files(frame: TileFrame, areas: Sequence[ClassArea]) -> tuple[ResultFile
 
 def _geojson(frame: TileFrame, path: Path) -> None:
     context, names = frame.context, frame.context.spec.classes
-    region_l0 = context.prepared.settings.region_l0
-    run_id = run_id_of(context.spec.ref, context.opened.source.info, region_l0)
+    scope = context.prepared.settings.scope
+    run_id = run_id_of(context.spec.ref, context.opened.source.info, scope)
     write_tile_geojson(path, frame.tiles(), run_id=run_id, class_names=names)
 
 
@@ -86,11 +93,11 @@ def _overview(frame: TileFrame, path: Path) -> None:
     values = np.zeros(picture.shape[:2], class_dtype(len(frame.scores)))
     for tile in frame.tiles():
         x0, y0, x1, y1 = (round(value / factor) for value in tile.rect_l0)
-        if frame.is_heat:
+        if frame.values.is_heat:
             values[y0:y1, x0:x1] = heat_of(tile.probabilities)[0]
         elif tile.class_index is not None:
             values[y0:y1, x0:x1] = tile.class_index + 1
-    if frame.is_heat:
+    if frame.values.is_heat:
         write_png(path, draw_heat(picture, values))
     else:
         write_png(path, draw_classes(picture, values, len(frame.scores)))

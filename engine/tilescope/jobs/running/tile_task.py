@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.geometry import Size
+from tilescope.domain.geometry import Rect, Size
 from tilescope.errors import UsageError
 from tilescope.exchange.classmap_pyramid import MapPlace
 from tilescope.exchange.classmap_table import ClassArea, ScoredTile
@@ -18,6 +18,7 @@ from tilescope.inference.pipeline import Arrays
 from tilescope.inference.planner import Block
 from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
 from tilescope.jobs.running.events import Found, MapArea
+from tilescope.jobs.running.map_stream import LookedOn
 from tilescope.jobs.running.map_values import MapValues
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.result_files import write_files
@@ -36,6 +37,7 @@ class TileTask:
         self._formats = formats
         threshold = context.prepared.settings.parameters[THRESHOLD_PARAMETER]
         self._values = MapValues(len(context.spec.classes), threshold)
+        self._looked_on = LookedOn(context.request, self._place)
         self._outputs: dict[str, Path] = {}
 
     @property
@@ -53,7 +55,10 @@ class TileTask:
         """Put a tile into the ledger."""
         data = value.astype("<f4").tobytes()
         self._ledger.finish_part(block.index, Part(data, np.zeros(0, np.int64)))
-        return Found(areas=(self._area(block.index, value),))
+        area = self._area(block.index, value)
+        row, column = divmod(block.index, self._context.plan.columns)
+        self._looked_on.add(Rect(column, row, column + 1, row + 1), area.values)
+        return Found(areas=self._looked_on.told((area,)))
 
     def _area(self, index: int, probabilities: NDArray[np.float32]) -> MapArea:
         values = self._values.of(probabilities[:, None, None])
@@ -67,12 +72,19 @@ class TileTask:
 
     def begin(self) -> Iterator[Found]:
         """Yield the tiles of an interrupted run."""
+        scores = self._scores()
+        before = np.where(np.isnan(scores[0]), 0, self._values.of(np.nan_to_num(scores)))
+        self._looked_on.add(Rect(0, 0, before.shape[1], before.shape[0]), before)
         for index, probabilities in self._scored():
-            yield Found(areas=(self._area(index, probabilities),))
+            yield Found(areas=self._looked_on.told((self._area(index, probabilities),)))
+
+    def lacking(self, known: Collection[int]) -> set[int]:
+        """Return nothing: every block that the areas need came near them."""
+        return set()
 
     def settle(self) -> Iterator[Found]:
-        """Yield nothing: tiles do not depend on each other."""
-        yield Found()
+        """Yield what was not told of yet: tiles do not depend on each other."""
+        yield Found(areas=self._looked_on.rest())
 
     def _scored(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         for index in self._ledger.parts():
@@ -88,11 +100,11 @@ class TileTask:
 
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""
-        frame = TileFrame(
-            self._context, self.tiles, self._scores(), self._place(), self._values.is_heat
-        )
+        frame = TileFrame(self._context, self.tiles, self._scores(), self._place(), self._values)
         files, folder = tile_files(frame, self.areas()), self._context.request.folder
-        return write_files(files, folder, self._formats, self._context.token, self._outputs)
+        yield from write_files(files, folder, self._formats, self._context.token, self._outputs)
+        if "ome-zarr" in self._outputs:
+            self._looked_on.remove()
 
     def _scores(self) -> NDArray[np.float32]:
         """Return ``float32[classes, rows, columns]``, not a number for skipped tiles."""
@@ -112,6 +124,7 @@ class TileTask:
             (outer.width * factor, outer.height * factor),
             (plan.region.x0 * factor, plan.region.y0 * factor),
             self._context.prepared.settings.pixel_size,
+            self._context.opened.source.info.size,
         )
 
     def areas(self) -> list[ClassArea]:
