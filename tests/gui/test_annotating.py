@@ -102,6 +102,26 @@ def test_a_shape_never_vanishes_between_mouse_and_disk(hand: Hand) -> None:
     assert len(hand.objects()) == 1
 
 
+def test_what_is_begun_is_finished_on_its_slide(hand: Hand, dapi_image: Path) -> None:
+    first = hand.window.tab
+    assert first is not None
+    hand.key(Qt.Key.Key_P)
+    for place in ((100, 100), (200, 100), (200, 220)):
+        hand.click(*place)
+    begun = [hand.l0(*place) for place in ((100, 100), (200, 100), (200, 220))]
+    hand.window.open_slide(dapi_image)
+    hand.qtbot.waitUntil(lambda: len(hand.window.all_tabs) == 2, timeout=60_000)
+    second = hand.window.tab
+    assert second is not None
+    assert second is not first
+    hand.qtbot.keyClick(second.view, Qt.Key.Key_Return)
+    (drawn,) = hand.shapes()
+    expected = shapely.Polygon([(p.x, p.y) for p in begun])
+    assert drawn.symmetric_difference(expected).area < 0.05 * expected.area
+    assert hand.parts.bench.slides[first].number is not None
+    assert hand.parts.bench.slides[second].number is None
+
+
 def test_undo_and_redo_go_all_the_way_and_back(hand: Hand) -> None:
     draw_one_of_each(hand)
     drawn = hand.objects()
@@ -420,3 +440,28 @@ def test_space_pans_under_every_tool(hand: Hand) -> None:
     hand.qtbot.keyRelease(hand.view, Qt.Key.Key_Space)
     assert hand.view.viewport != before
     assert hand.objects() == []
+
+
+def test_a_drag_that_is_held_still_does_not_fling(hand: Hand) -> None:
+    hand.act("tool.move")
+    hand.qtbot.mousePress(hand.view, LEFT, NONE, QPoint(100, 100))
+    for x in range(120, 300, 20):
+        hand.move((x, 100))
+    hand.qtbot.wait(150)
+    held = hand.view.viewport
+    hand.qtbot.mouseRelease(hand.view, LEFT, NONE, QPoint(280, 100))
+    hand.qtbot.wait(150)
+    assert hand.view.viewport == held
+    hand.drag((100, 100), (160, 100), (220, 100), (280, 100))
+    let_go = hand.view.viewport
+    hand.qtbot.waitUntil(lambda: hand.view.viewport != let_go, timeout=5_000)
+
+
+def test_the_cursor_of_a_tool_comes_back_after_a_pan(hand: Hand) -> None:
+    hand.act("tool.brush")
+    own = hand.view.cursor().shape()
+    middle = Qt.MouseButton.MiddleButton
+    hand.qtbot.mousePress(hand.view, middle, NONE, QPoint(100, 100))
+    assert hand.view.cursor().shape() == Qt.CursorShape.ClosedHandCursor
+    hand.qtbot.mouseRelease(hand.view, middle, NONE, QPoint(100, 100))
+    assert hand.view.cursor().shape() == own
