@@ -444,17 +444,22 @@ def test_space_pans_under_every_tool(hand: Hand) -> None:
 
 def test_a_drag_that_is_held_still_does_not_fling(hand: Hand) -> None:
     hand.act("tool.move")
+    assert not flung(hand, held_ms=150)
+    # A machine that is busy elsewhere may hold it still, too.
+    assert any(flung(hand, held_ms=0) for _ in range(5))
+
+
+def flung(hand: Hand, *, held_ms: int) -> bool:
+    """Drag, hold still, let go, and tell whether the slide went on."""
     hand.qtbot.mousePress(hand.view, LEFT, NONE, QPoint(100, 100))
     for x in range(120, 300, 20):
         hand.move((x, 100))
-    hand.qtbot.wait(150)
-    held = hand.view.viewport
+    if held_ms:
+        hand.qtbot.wait(held_ms)
+    let_go = hand.view.viewport
     hand.qtbot.mouseRelease(hand.view, LEFT, NONE, QPoint(280, 100))
     hand.qtbot.wait(150)
-    assert hand.view.viewport == held
-    hand.drag((100, 100), (160, 100), (220, 100), (280, 100))
-    let_go = hand.view.viewport
-    hand.qtbot.waitUntil(lambda: hand.view.viewport != let_go, timeout=5_000)
+    return hand.view.viewport != let_go
 
 
 def test_the_cursor_of_a_tool_comes_back_after_a_pan(hand: Hand) -> None:
