@@ -26,5 +26,5 @@ def test_an_encoder_run_in_patches_takes_a_third_of_the_memory(staged_memory: Mo
     assert staged.patches != (1, 1)
     assert staged.model_peak_bytes <= whole.model_peak_bytes / 4
     assert staged.peak_bytes < whole.peak_bytes / 3
-    assert staged.peak_bytes < 1.35 * staged.model_peak_bytes
+    assert staged.peak_bytes < 1.25 * staged.model_peak_bytes
     assert staged.checksum == pytest.approx(whole.checksum, rel=1e-4)

@@ -58,6 +58,6 @@ def filled_store(folder: Path) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(store))
-        added = add_model(file, options, 8 << 30)
+        added = add_model(file, options, 2 << 30)
     assert added.folder is not None, added.checks
     return store

@@ -60,6 +60,11 @@ class Canvas:
         """Tell whether nothing waits to be repaired."""
         return self._dirty.isEmpty()
 
+    def is_sharp_at(self, viewport: Viewport, pixel_ratio: float) -> bool:
+        """Tell whether it has followed a viewport and nothing of it waits to be repaired."""
+        follows = self._viewport == viewport and self._pixel_ratio == pixel_ratio
+        return follows and self.is_sharp
+
     def clear(self) -> None:
         """Show nothing of what was painted any more."""
         self.soil()

@@ -102,10 +102,13 @@ class MapOverlay(QObject):
     @property
     def is_current(self) -> bool:
         """Tell whether all that is seen of the map is painted as it is in its files."""
-        is_quiet = not self._renews.isActive() and not self._changed
-        return self._map is None or (
-            is_quiet and self._canvas.is_sharp and self._service.is_idle and not self._stale
-        )
+        viewport = self._view.viewport
+        if self._map is None or viewport is None or not self._is_visible:
+            return True
+        is_quiet = not self._renews.isActive() and not self._changed and not self._stale
+        ratio = self._view.devicePixelRatioF()
+        is_painted = self._canvas.is_sharp_at(self._map.frame(viewport), ratio)
+        return is_quiet and is_painted and self._service.is_idle
 
     def show_map(self, tiles: MapTiles | None) -> None:
         """Show another map, or none; what the one before showed stays until there is better."""

@@ -112,7 +112,10 @@ class SlideView(QWidget):
     @property
     def is_sharp(self) -> bool:
         """Tell whether every visible tile is painted."""
-        return self._slide is None or (self._canvas.is_sharp and self._service.is_idle)
+        if self._slide is None or self._viewport is None:
+            return True
+        is_painted = self._canvas.is_sharp_at(self._viewport, self.devicePixelRatioF())
+        return is_painted and self._service.is_idle
 
     def picture(self) -> QImage:
         """Return what is painted of the slide alone, in physical pixels."""
