@@ -67,7 +67,11 @@ def _content(path: Path) -> bytes:
     if not path.is_file() or not size:
         raise GraphRefused("it is empty or no file; export the model again")
     with path.open("rb") as file:
-        return file.read(LARGEST_FILE_BYTES)
+        # What is asked for is set aside at once, so no more than that is asked for.
+        data = file.read(size + 1)
+    if len(data) != size:
+        raise GraphRefused("it is being written; add it when that is done")
+    return data
 
 
 def _parsed(data: bytes) -> ModelProto:

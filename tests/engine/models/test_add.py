@@ -287,6 +287,12 @@ def test_hostile_files_are_refused_in_one_line(
     assert list(store.iterdir()) == []
 
 
+def test_a_small_model_is_added_in_little_memory(tilescope: Tilescope, tmp_path: Path) -> None:
+    package = wsinfer_package(tmp_path / "tumours")
+    added = json_of(tilescope("models", "add", package, "--memory", "600MiB", "--json"))
+    assert added["added"] is True
+
+
 def test_memory_that_only_shows_when_it_runs_is_not_given(
     tilescope: Tilescope, tmp_path: Path, store: Path
 ) -> None:
@@ -326,6 +332,8 @@ def test_memory_that_only_shows_when_it_runs_is_not_given(
     line = error_of(tilescope("models", "add", file, "--memory", "600MiB"))
     assert "hog.onnx" in line
     assert "memory" in line
+    # It was read; what it takes shows when it runs.
+    assert "reading the graph" not in line
     assert list(store.iterdir()) == []
 
 
