@@ -50,6 +50,7 @@ class Hand:
         return self.parts.bench.overlays[self.window.tab]
 
     def wait(self) -> None:
+        QApplication.processEvents()  # what was asked for and is only posted yet
         self.qtbot.waitUntil(self._is_settled, timeout=60_000)
 
     def _is_settled(self) -> bool:

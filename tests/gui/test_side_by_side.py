@@ -133,8 +133,9 @@ def test_a_slide_beside_itself_follows_pan_zoom_turn_and_flip(hand: Hand, pair: 
 
 
 def test_both_views_become_sharp(hand: Hand, pair: SideBySide) -> None:
+    middle = pair.slides[0].view.rect().center()
     for notches in (4, -6):
-        wheel(pair.slides[0], notches)
+        wheel(pair.slides[0], notches, (middle.x(), middle.y()))
         hand.qtbot.waitUntil(lambda: all(t.view.is_sharp for t in pair.slides), timeout=20_000)
         left, right = (middle_of(tab) for tab in pair.slides)
         assert np.ptp(left) > 20
