@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--rate", type=float, default=2.5e-3, help="highest learning rate")
     train.add_argument("--start-from", type=Path, help="checkpoint whose weights begin a new run")
     train.add_argument("--all-groups", action="store_true", help="train on held-out groups too")
-    train.add_argument("--research", type=Path, help="nuclick: MoNuSeg, for research weights")
+    train.add_argument("--research", type=Path, help="MoNuSeg, for research weights")
     train.add_argument("--batch", type=int, default=8, help="nuclick: patches in a step")
     evaluate = commands.add_parser("evaluate", help="measure a graph on a side of the split")
     evaluate.add_argument("--graph", type=Path, required=True, help="ONNX file")
@@ -78,7 +78,7 @@ def _train(options: argparse.Namespace) -> None:
         rate=options.rate,
         all_groups=options.all_groups,
     )
-    train(plan, options.data, options.out, start_from=options.start_from)
+    train(plan, options.data, options.out, research=options.research, start_from=options.start_from)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -41,11 +41,14 @@ class Crop:
         int32[n, n] with the sample's numbers.
     centres
         float32[m + 1, 2], (x, y) in the crop's pixels, inside it or not.
+    ignored
+        bool[n, n], pixels whose label is not to be learnt; None for no such pixels.
     """
 
     image: Picture
     labels: NDArray[np.int32]
     centres: Picture
+    ignored: NDArray[np.bool_] | None = None
 
 
 def take_crop(sample: Sample, centres: Picture, size_px: int, random: Generator) -> Crop:

@@ -13,7 +13,14 @@ from tilescope_training.networks.unet import NucleiNetwork, UNetShape
 from tilescope_training.nuclei import split as splitting
 from tilescope_training.nuclei.data import hash_data, read_dsb2018
 from tilescope_training.nuclei.loss import measure_loss
-from tilescope_training.nuclei.stream import CropStream, make_pools
+from tilescope_training.nuclei.monuseg import drawn_names, read_research
+from tilescope_training.nuclei.stream import (
+    RESEARCH_SHARES,
+    SHARES,
+    CropStream,
+    make_pools,
+    make_research_pool,
+)
 from tilescope_training.run import Run, load_average, write_record
 
 if TYPE_CHECKING:
@@ -66,8 +73,17 @@ def learning_rate(plan: Plan, progress: float) -> float:
     return plan.rate * (0.01 + 0.99 * cosine)
 
 
-def train(plan: Plan, data: Path, out: Path, *, start_from: Path | None = None) -> Path:
+def train(
+    plan: Plan,
+    data: Path,
+    out: Path,
+    *,
+    research: Path | None = None,
+    start_from: Path | None = None,
+) -> Path:
     """Train and return the path of the last checkpoint.
+
+    With ``research``, a folder of MoNuSeg, the weights are for research alone.
 
     A checkpoint of the same name in ``out`` is continued; ``start_from`` gives the weights of a new
     run. The curve goes to ``curve.csv``, the configuration to ``run.json``.
@@ -84,14 +100,21 @@ def train(plan: Plan, data: Path, out: Path, *, start_from: Path | None = None) 
         data_sha256=hash_data(data),
         split={side: [samples[i].name for i in indices] for side, indices in sides.items()},
         groups={s.name: g for s, g in zip(samples, split.groups, strict=True)},
+        research=None if research is None else hash_data(research),
     )
     held_out = set() if plan.all_groups else {*split.validation, *split.test}
     pools = make_pools(samples, split.groups, held_out, STORED_DIAMETER_PX)
+    shares = SHARES
+    if research is not None:
+        shares = RESEARCH_SHARES
+        learnt, _ = read_research(research)
+        pools["research"] = make_research_pool(learnt, drawn_names(research), STORED_DIAMETER_PX)
     network = NucleiNetwork(plan.shape)
     if start_from is not None and not checkpoint.exists():
         network.load_state_dict(load_average(start_from))
     run = Run(plan, network, checkpoint, rate_at=partial(learning_rate, plan), losses=_losses)
-    run.finish(CropStream(pools, plan.crop_px, plan.seed, start=run.step), out / "curve.csv")
+    stream = CropStream(pools, plan.crop_px, plan.seed, start=run.step, shares=shares)
+    run.finish(stream, out / "curve.csv")
     return checkpoint
 
 

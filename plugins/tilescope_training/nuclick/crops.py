@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter, map_coordinates
-from scipy.spatial import ConvexHull
 
 from tilescope.plugins.api import Clicks
+from tilescope_training.nuclei.monuseg import LEAST_SOLIDITY, solidity
 from tilescope_training.nuclick.aims import NUCLEUS, Aim
 from tilescope_training.nuclick.prompts import (
     background_click,
@@ -38,9 +38,6 @@ SCALE_BOUNDS = (0.5, 2.0)
 
 LEAST_SHARE = 0.3
 """Diameter, as a share of the sample's usual one, below which a label is a speck."""
-
-LEAST_SOLIDITY = 0.92
-"""Share of its convex hull that a single nucleus fills; clumps fill less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +180,3 @@ def subjects_of(
 ) -> tuple[Subject, ...]:
     """Return every sample with its objects found; see `Subject.of`."""
     return tuple(Subject.of(sample, aim, singles=singles) for sample in samples)
-
-
-def solidity(mask: NDArray[np.bool_]) -> float:
-    """Return the area of an object over that of its convex hull."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    filled = mask[rows]
-    left, right = filled.argmax(axis=1), mask.shape[1] - filled[:, ::-1].argmax(axis=1)
-    ends = [(rows + down, side) for down in (0, 1) for side in (left, right)]
-    corners = np.concatenate([np.stack(pair, axis=1) for pair in ends])
-    return float(mask.sum() / ConvexHull(corners).volume)

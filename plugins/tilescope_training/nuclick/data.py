@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tilescope_training.nuclei import split as splitting
-from tilescope_training.nuclei.data import read_dsb2018, read_folder, shrink
+from tilescope_training.nuclei.data import read_dsb2018, shrink
 from tilescope_training.nuclei.stream import Pool, make_pools
 from tilescope_training.nuclick.aims import NUCLEUS
 
@@ -19,13 +18,6 @@ if TYPE_CHECKING:
 
     from tilescope_training.nuclei.data import Sample
     from tilescope_training.nuclei.split import Split
-
-RESEARCH_HELD_OUT = (
-    "TCGA-AY-A8YK", "TCGA-NH-A8F7",
-    "TCGA-KB-A93J", "TCGA-RD-A8N9",
-    "TCGA-B0-5698", "TCGA-B0-5710", "TCGA-B0-5711",
-)  # fmt: skip
-"""Patients of MoNuSeg that are never trained on: colon, stomach, and one hospital's kidneys."""
 
 PERMISSIVE_SHARES = {
     "fluorescence": 0.25, "histology": 0.45, "synthetic": 0.20, "grey": 0.05, "blank": 0.05,
@@ -54,28 +46,6 @@ def permissive_pools(samples: tuple[Sample, ...], split: Split) -> dict[str, Poo
     """Return one pool per modality from the training side."""
     held_out = {*split.validation, *split.test}
     return make_pools(samples, split.groups, held_out, NUCLEUS.stored_px)
-
-
-def read_research(directory: Path) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Return the MoNuSeg samples to train on and those held out, by patient.
-
-    Labels that were rebuilt from masks have clumps in them: such images are trained on, as far as
-    their objects are single, and never tested on.
-    """
-    with (directory / "index.csv").open(newline="") as stream:
-        drawn = {r["id"] for r in csv.DictReader(stream) if r["label_source"] == "xml_polygons"}
-    samples = [usual_size(s) for s in read_folder(directory, "histology")]
-    train = tuple(s for s in samples if not s.name.startswith(RESEARCH_HELD_OUT))
-    test = [s for s in samples if s.name.startswith(RESEARCH_HELD_OUT)]
-    return train, tuple(s for s in test if s.name in drawn)
-
-
-def usual_size(sample: Sample) -> Sample:
-    """Return the sample with the median diameter: a few clumps do not make nuclei large."""
-    areas = np.bincount(sample.labels.ravel())[1:]
-    if not areas.size:
-        return sample
-    return replace(sample, diameter_px=float(2.0 * np.sqrt(np.median(areas) / np.pi)))
 
 
 def usual_diameter(samples: Iterable[Sample]) -> float:

@@ -21,6 +21,7 @@ from tilescope.domain.clicks import Prompt
 from tilescope.plugins.parsing import load_manifest
 from tilescope_training import metrics
 from tilescope_training.nuclei.evaluate import Predictor
+from tilescope_training.nuclei.monuseg import read_research
 from tilescope_training.nuclick import data as datasets
 from tilescope_training.nuclick.aims import CELL, GLAND, NUCLEUS, Aim
 from tilescope_training.nuclick.bench import MOST_CLICKS, Bench, Row, clicks_needed, model_of
@@ -198,7 +199,7 @@ def samples_of(directory: Path, side: str, seed: int, aim: Aim = NUCLEUS) -> tup
         sides = read_cells(directory) if aim is CELL else read_glands(directory)
         return sides.validation if side == "validation" else sides.test
     if side == "folder":
-        train, test = datasets.read_research(directory)
+        train, test = read_research(directory)
         return test or train
     samples, split = datasets.read_permissive(directory, seed)
     return tuple(samples[i] for i in (split.validation if side == "validation" else split.test))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tilescope_training.nuclei.data import hash_data
+from tilescope_training.nuclei.monuseg import read_research
 from tilescope_training.nuclick import data as datasets
 from tilescope_training.nuclick.aims import AIMS, CELL, GLAND, H_AND_E, NUCLEUS, Aim
 from tilescope_training.nuclick.cells import crowd, read_cells
@@ -119,7 +120,7 @@ def gather_nuclei(plan: Plan, data: Path, research: Path | None) -> Material:
     }
     if research is None:
         return Material(pools, datasets.PERMISSIVE_SHARES, record)
-    train, test = datasets.read_research(research)
+    train, test = read_research(research)
     pools["research"] = datasets.even_pool(train, NUCLEUS.stored_px)
     record["research_sha256"] = hash_data(research)
     record["research_held_out"] = [sample.name for sample in test]

@@ -17,7 +17,7 @@ from tilescope_training.nuclei.data import (
     resize_labels,
     shrink,
 )
-from tilescope_training.nuclei.stream import CropStream, make_pool
+from tilescope_training.nuclei.stream import CropStream, make_pool, make_research_pool
 from tilescope_training.nuclei.targets import find_centres, make_targets
 
 
@@ -151,6 +151,27 @@ def test_the_stream_repeats_with_its_seed_and_stays_in_range():
 def test_pools_weigh_groups_by_the_root_of_their_size():
     pool = make_pool([draw_sample(n) for n in range(5)], [0, 0, 0, 0, 1])
     assert pool.chances[:4].sum() == pytest.approx(2 * pool.chances[4])
+
+
+def test_clumps_of_research_samples_are_not_learnt():
+    sample = draw_sample(modality="histology")
+    # Two in the middle.
+    first = int(sample.labels[90:120, 90:120].max())
+    joined = np.where(sample.labels == first + 1, first, sample.labels)
+    rough = replace(sample, name="rough", labels=relabel(joined))
+    ignored = {}
+    for name in ("rough", "drawn"):
+        pool = make_research_pool([replace(rough, name=name)], {"drawn"}, 36.0)
+        stream = CropStream({"research": pool}, 96, seed=2, texture_count=8, shares={"research": 1})
+        crops = [stream.draw(np.random.default_rng(seed))[1] for seed in range(12)]
+        for crop in crops:
+            np.testing.assert_array_equal(crop.ignored, (crop.labels == first) & (name == "rough"))
+        ignored[name] = sum(int(crop.ignored.sum()) for crop in crops)
+        weights = np.stack(
+            [weight.numpy() for _, (_, _, weight) in zip(range(12), stream, strict=False)]
+        )
+        assert (weights.min() == 0) == (name == "rough")
+    assert ignored["rough"] > 100 > ignored["drawn"] == 0
 
 
 def test_made_histology_is_darker_and_bluer_in_nuclei():

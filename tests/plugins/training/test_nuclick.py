@@ -19,12 +19,13 @@ from tilescope.domain.clicks import Prompt
 from tilescope.domain.manifest import WeightsRef
 from tilescope_training.networks.unet import NucleiNetwork, UNetShape
 from tilescope_training.nuclei.data import Sample, nuclear_diameter
+from tilescope_training.nuclei.monuseg import LEAST_SOLIDITY, read_research, solidity
 from tilescope_training.nuclei.stream import make_pool
 from tilescope_training.nuclick import bench, evaluate, light
 from tilescope_training.nuclick import data as datasets
 from tilescope_training.nuclick.aims import AIMS, CELL, GLAND, NUCLEUS, Aim
 from tilescope_training.nuclick.cells import crowd, read_cells
-from tilescope_training.nuclick.crops import LEAST_SOLIDITY, Subject, draw_patch, solidity
+from tilescope_training.nuclick.crops import Subject, draw_patch
 from tilescope_training.nuclick.export import fill_model, golden_input, to_onnx
 from tilescope_training.nuclick.glands import TEST_PATIENTS, VALIDATION_PATIENTS, read_glands
 from tilescope_training.nuclick.loss import measure_loss
@@ -308,7 +309,7 @@ def test_research_images_are_held_out_by_patient(tmp_path):
     lines = [f"{n},train,{s}" for n, s in zip(names, sources, strict=True)]
     index = "\n".join(["id,official_split,label_source", *lines])
     (tmp_path / "index.csv").write_text(index, encoding="utf-8")
-    train, test = datasets.read_research(tmp_path)
+    train, test = read_research(tmp_path)
     assert [s.name for s in train] == ["TCGA-18-5592-01Z", "TCGA-21-5784-01Z"]
     assert [s.name for s in test] == ["TCGA-B0-5710-01Z"]
     assert test[0].diameter_px == pytest.approx(22, abs=0.5)
