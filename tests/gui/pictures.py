@@ -16,14 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
+import pytest
 from PySide6.QtCore import QEventLoop, QPoint, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QLineEdit
+from tests.gui.map_models import filled_store
 
 from tilescope.domain.geometry import Point
-from tilescope_desktop.app import annotating, make_window, run_bench
+from tilescope.plugins.model_store import FOLDER_VARIABLE
+from tilescope_desktop.app import annotating, clicking, make_window, run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
 from tilescope_desktop.view.comparing import compare_with_itself
 from tilescope_desktop.view.keys_dialog import KeyButton, KeysDialog
@@ -66,6 +70,7 @@ class Scene:
         """Wait until nothing goes on and everything is sharp."""
         window = self.window
         self.until(lambda: not window.work.jobs and all(t.view.is_sharp for t in window.all_tabs))
+        self.until(lambda: clicking(window).desk.is_idle)
         self.until(lambda: annotating(window).annotations.desk.is_idle)
         for _ in range(20):
             self.app.processEvents(QEventLoop.ProcessEventsFlag.AllEvents, 10)
@@ -175,6 +180,35 @@ def found(scene: Scene) -> None:
     scene.settle()
 
 
+def class_map(scene: Scene) -> None:
+    """A class map of a model, with its legend."""
+    scene.open(HES)
+    scene.go(1110, 1300, 1.6)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(filled_store(Path(folder))))
+        bench = run_bench(scene.window)
+        bench.refresh_models()
+        bench.start(RunChoice("brightness", Extent.SLIDE, 1 << 30, provider="cpu"))
+        (overlay,) = bench.maps.shown
+        scene.until(lambda: not bench.runs.active)
+        scene.settle()
+        scene.until(lambda: overlay.is_current)
+    dock = bench.maps.panel.parentWidget()
+    assert isinstance(dock, QDockWidget)
+    dock.raise_()
+
+
+def clicked(scene: Scene) -> None:
+    """Nuclei, each outlined by one click."""
+    tab = scene.open(HES)
+    scene.go(1180, 860, 0.35)
+    scene.do("tool.click")
+    scene.settle()
+    for x, y in ((172, 558), (367, 520), (295, 585), (350, 425), (125, 460), (157, 644)):
+        QTest.mouseClick(tab.view, Qt.MouseButton.LeftButton, pos=QPoint(x, y))
+        scene.settle()
+
+
 def side_by_side(scene: Scene) -> None:
     """One slide beside itself, linked, with objects on both."""
     tab = scene.open(HES)
@@ -218,7 +252,7 @@ def keys(scene: Scene) -> None:
 STATES = (
     empty, whole_slide, close_up, turned, fluorescence,
     commands, pictures, drawn, running, found,
-    side_by_side, two_slides, keys,
+    class_map, clicked, side_by_side, two_slides, keys,
 )  # fmt: skip
 
 
