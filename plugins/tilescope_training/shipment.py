@@ -166,6 +166,16 @@ def fill_manifest(text: str, values: Mapping[str, Any]) -> str:
     return text
 
 
+def fill_model(text: str, model: str, values: Mapping[str, Any]) -> str:
+    """Return the manifest with values of one model's part replaced."""
+    parts = re.split(r"(?m)^(?=\[\[model\]\])", text)
+    wanted = [i for i, part in enumerate(parts) if f'\nid = "{model}"\n' in part]
+    if len(wanted) != 1:
+        raise ValueError(f"the manifest has {len(wanted)} models {model!r}, not one")
+    parts[wanted[0]] = fill_manifest(parts[wanted[0]], values)
+    return "".join(parts)
+
+
 def _toml(value: Any) -> str:  # noqa: ANN401 - any TOML value
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"

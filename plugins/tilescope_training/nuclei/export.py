@@ -79,13 +79,16 @@ def receptive_radius(network: NucleiNetwork) -> int:
 def export(checkpoint: Path, plugin: Path, *, version: str, card: Mapping[str, Any]) -> None:
     """Write weights, golden pair and manifest of a checkpoint into the plugin's folder.
 
-    ``plugin`` must hold ``plugin.toml``; only its generated values are replaced.
+    ``card`` names the ``model`` (``nuclei-unet`` when it does not), whose table in ``plugin.toml``
+    must be there; only its generated values are replaced.
     """
+    card = dict(card)
+    model = card.pop("model", "nuclei-unet")
     network = load_network(checkpoint)
     files = shipment.Shipment(
-        f"weights/nuclei-unet-{version}.onnx",
-        f"golden/nuclei-unet-{version}-in.npz",
-        f"golden/nuclei-unet-{version}-out.npz",
+        f"weights/{model}-{version}.onnx",
+        f"golden/{model}-{version}-in.npz",
+        f"golden/{model}-{version}-out.npz",
     )
     graph = to_onnx(network)
     image = shipment.golden_image(0)
@@ -96,5 +99,5 @@ def export(checkpoint: Path, plugin: Path, *, version: str, card: Mapping[str, A
     }
     manifest = plugin / "plugin.toml"
     manifest.write_text(
-        shipment.fill_manifest(manifest.read_text(encoding="utf-8"), values), encoding="utf-8"
+        shipment.fill_model(manifest.read_text(encoding="utf-8"), model, values), encoding="utf-8"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,15 +75,5 @@ def export(checkpoint: Path, plugin: Path, *, version: str, card: Mapping[str, A
     values |= files.write(plugin, graph, image, {"mask": shipment.run_onnx(graph, image)})
     manifest = plugin / "plugin.toml"
     manifest.write_text(
-        fill_model(manifest.read_text(encoding="utf-8"), model, values), encoding="utf-8"
+        shipment.fill_model(manifest.read_text(encoding="utf-8"), model, values), encoding="utf-8"
     )
-
-
-def fill_model(text: str, model: str, values: Mapping[str, Any]) -> str:
-    """Return the manifest with values of one model's part replaced."""
-    parts = re.split(r"(?m)^(?=\[\[model\]\])", text)
-    wanted = [i for i, part in enumerate(parts) if f'\nid = "{model}"\n' in part]
-    if len(wanted) != 1:
-        raise ValueError(f"the manifest has {len(wanted)} models {model!r}, not one")
-    parts[wanted[0]] = shipment.fill_manifest(parts[wanted[0]], values)
-    return "".join(parts)

@@ -26,7 +26,7 @@ from tilescope_training.nuclick import data as datasets
 from tilescope_training.nuclick.aims import AIMS, CELL, GLAND, NUCLEUS, Aim
 from tilescope_training.nuclick.cells import crowd, read_cells
 from tilescope_training.nuclick.crops import Subject, draw_patch
-from tilescope_training.nuclick.export import fill_model, golden_input, to_onnx
+from tilescope_training.nuclick.export import golden_input, to_onnx
 from tilescope_training.nuclick.glands import TEST_PATIENTS, VALIDATION_PATIENTS, read_glands
 from tilescope_training.nuclick.loss import measure_loss
 from tilescope_training.nuclick.network import ClickNetwork, ClickShape, take_over
@@ -35,7 +35,7 @@ from tilescope_training.nuclick.prompts import box_prompt, draw_prompt, first_cl
 from tilescope_training.nuclick.scribbles import MOST_POINTS, STYLES, draw_scribble
 from tilescope_training.nuclick.stream import PromptStream, weigh
 from tilescope_training.nuclick.train import Plan, learning_rate
-from tilescope_training.shipment import fold_normalisation, run_onnx
+from tilescope_training.shipment import fill_model, fold_normalisation, run_onnx
 
 
 def make_sample(modality="fluorescence", radius=11, shape=(200, 240)):
