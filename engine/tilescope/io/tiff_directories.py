@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 from tilescope.errors import CorruptSlide
 
 _MAGICS = {b"II*\0": ("<", False), b"MM\0*": (">", False),
@@ -25,13 +27,18 @@ _MOST_DIRECTORIES, _MOST_TAGS = 10_000, 4096
 
 _WIDTH, _LENGTH, _COMPRESSION = 256, 257, 259
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
+
+#: How many bytes each strip and each tile has.
+_BYTE_COUNTS = (279, 325)
 _JPEG = 7
 
 #: What every directory of a file of Hamamatsu's has, and how many tags are looked at for it.
 _HAMAMATSU_FORMAT, _MOST_HAMAMATSU_TAGS = 65420, 1000
 
 #: Where the intervals of Hamamatsu's JPEG start; what lies before the first is read at once.
-_INTERVAL_STARTS, _LONG = 65426, 4
+_INTERVAL_STARTS = 65426
+
+_LONG, _LONG8 = 4, 16
 
 #: Two bits for each block of 64 pixels are the least that baseline JPEG stores; four times that.
 _MOST_PIXELS_PER_BYTE = 1024
@@ -45,6 +52,34 @@ class _Form:
     count: str
     entry: str
     offset: str
+    is_wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """One tag: how many numbers of which type, and what is stored in the tag itself."""
+
+    kind: int
+    count: int
+    stored: bytes
+    order: str
+
+    @property
+    def width(self) -> int:
+        """Bytes of one number, 1 where the type is not known."""
+        return _TYPE_BYTES[self.kind] if self.kind < len(_TYPE_BYTES) else 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all numbers."""
+        return self.count * self.width
+
+    @property
+    def first(self) -> int:
+        """The first whole number of what is stored here, often an offset; 0 without one."""
+        if not 0 < self.width <= len(self.stored):
+            return 0
+        return int.from_bytes(self.stored[: self.width], "little" if self.order == "<" else "big")
 
 
 def check_directories(path: Path) -> None:
@@ -53,8 +88,8 @@ def check_directories(path: Path) -> None:
     Raises
     ------
     CorruptSlide
-        When a tag holds more bytes than the file, a JPEG without tiles more pixels than fit, or a
-        page has fewer tiles than its size needs.
+        When a tag, a tile or a strip holds more bytes than the file, a JPEG without tiles more
+        pixels than fit, or a page has fewer tiles than its size needs.
     OSError
         When the file cannot be read.
     """
@@ -65,13 +100,14 @@ def check_directories(path: Path) -> None:
         size_bytes = os.fstat(file.fileno()).st_size
         form = _form(*magic, wide=has_wide_offsets(path))
         for tags in _directories(file, form):
-            for code, (kind, count, _) in tags.items():
-                width = _TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 1
-                if count * width > size_bytes:
-                    reason = f"tag {code} claims {count * width} bytes of a file of {size_bytes}"
+            for code, tag in tags.items():
+                if tag.size_bytes > size_bytes:
+                    reason = f"tag {code} claims {tag.size_bytes} bytes of a file of {size_bytes}"
                     raise CorruptSlide(path, reason)
             _check_pixels(path, tags, size_bytes)
             _check_intervals(path, file, tags.get(_INTERVAL_STARTS), size_bytes)
+            for code in _BYTE_COUNTS:
+                _check_lengths(path, file, tags.get(code), form, size_bytes)
 
 
 def has_wide_offsets(path: Path) -> bool:
@@ -93,14 +129,14 @@ def has_wide_offsets(path: Path) -> bool:
     return struct.pack("<H", _HAMAMATSU_FORMAT) in tags
 
 
-def _check_pixels(path: Path, tags: dict[int, tuple[int, int, int]], size_bytes: int) -> None:
+def _check_pixels(path: Path, tags: dict[int, _Tag], size_bytes: int) -> None:
     width, length, compression, across, down = (
-        tags.get(code, (0, 0, 0))[2]
+        tags[code].first if code in tags else 0
         for code in (_WIDTH, _LENGTH, _COMPRESSION, _TILE_WIDTH, _TILE_LENGTH)
     )
     if across and down:
         needed = -(-width // across) * -(-length // down)
-        listed = tags.get(_TILE_OFFSETS, (0, 0, 0))[1]
+        listed = tags[_TILE_OFFSETS].count if _TILE_OFFSETS in tags else 0
         if listed < needed:
             raise CorruptSlide(path, f"the page needs {needed} tiles and lists {listed}")
         return
@@ -111,25 +147,45 @@ def _check_pixels(path: Path, tags: dict[int, tuple[int, int, int]], size_bytes:
         raise CorruptSlide(path, reason)
 
 
-def _check_intervals(
-    path: Path, file: BinaryIO, starts: tuple[int, int, int] | None, size_bytes: int
-) -> None:
-    if starts is None or starts[0] != _LONG or starts[1] < 2:
+def _check_intervals(path: Path, file: BinaryIO, starts: _Tag | None, size_bytes: int) -> None:
+    if starts is None or starts.kind != _LONG or starts.count < 2:
         return
-    file.seek(starts[2])
+    file.seek(starts.first)
     first = _number(file, "<I")
     if first > size_bytes:
         raise CorruptSlide(path, f"restart intervals from byte {first} of {size_bytes}")
 
 
+def _check_lengths(
+    path: Path, file: BinaryIO, tag: _Tag | None, form: _Form, size_bytes: int
+) -> None:
+    """Refuse a tile or strip that is longer than the file."""
+    if tag is None or tag.kind not in (_LONG, _LONG8):
+        return
+    stored = tag.stored
+    if tag.size_bytes > len(stored):
+        if form.is_wide:  # the upper half of the offset is elsewhere
+            return
+        offset = int.from_bytes(stored, "little" if tag.order == "<" else "big")
+        if offset > size_bytes:
+            return
+        file.seek(offset)
+        stored = file.read(tag.size_bytes)
+    kind = np.dtype(f"{tag.order}u{tag.width}")
+    lengths = np.frombuffer(stored, kind, min(tag.count, len(stored) // tag.width))
+    if lengths.size and lengths.max() > size_bytes:
+        reason = f"a tile or strip claims {lengths.max()} bytes of a file of {size_bytes}"
+        raise CorruptSlide(path, reason)
+
+
 def _form(order: str, is_big: bool, *, wide: bool) -> _Form:
     if is_big:
-        return _Form(8, order + "Q", order + "HHQ8s", order + "Q")
-    return _Form(4, order + "H", order + "HHI4s", order + ("Q" if wide else "I"))
+        return _Form(8, order + "Q", order + "HHQ8s", order + "Q", is_wide=False)
+    return _Form(4, order + "H", order + "HHI4s", order + ("Q" if wide else "I"), is_wide=wide)
 
 
-def _directories(file: BinaryIO, form: _Form) -> Iterator[dict[int, tuple[int, int, int]]]:
-    """Yield type, count and first value of the tags of each directory, until one is damaged."""
+def _directories(file: BinaryIO, form: _Form) -> Iterator[dict[int, _Tag]]:
+    """Yield the tags of each directory by their codes, until one is damaged."""
     seen: set[int] = set()
     file.seek(form.first)
     offset = _number(file, form.offset)
@@ -145,17 +201,9 @@ def _directories(file: BinaryIO, form: _Form) -> Iterator[dict[int, tuple[int, i
             return
         offset = _number(file, form.offset)
         yield {
-            code: (kind, number, _value(form.entry[0], kind, value))
+            code: _Tag(kind, number, value, form.entry[0])
             for code, kind, number, value in struct.iter_unpack(form.entry, data)
         }
-
-
-def _value(order: str, kind: int, stored: bytes) -> int:
-    """Return the first whole number of what is stored in a tag itself."""
-    width = _TYPE_BYTES[kind] if kind < len(_TYPE_BYTES) else 0
-    if not 0 < width <= len(stored):
-        return 0
-    return int.from_bytes(stored[:width], "little" if order == "<" else "big")
 
 
 def _number(file: BinaryIO, form: str) -> int:

@@ -186,3 +186,36 @@ def test_restart_intervals_outside_the_file(tmp_path):
     tifffile.imwrite(path, pixels, photometric="rgb", extratags=extra, metadata=None)
     with pytest.raises(CorruptSlide, match="restart intervals from byte 2147483648"):
         check_directories(path)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_tile_longer_than_its_file_is_not_shown_to_openslide(
+    tmp_path, texture, bigtiff, byteorder, count
+):
+    """With one or two the lengths stand in the tag itself, with more elsewhere."""
+    path = tmp_path / "tiles.tif"
+    height, width = {1: (256, 256), 2: (512, 256), 4: (512, 512)}[count]
+    options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
+    pixels = np.resize(texture, (height, width, 3))
+    with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
+        writer.write(pixels, **options)
+    check_directories(path)
+    with tifffile.TiffFile(path, mode="r+") as tif:
+        lengths = [*tif.pages[0].tags["TileByteCounts"].value[:-1], 2**32 - 2**24]
+        tif.pages[0].tags["TileByteCounts"].overwrite(lengths, dtype="I")
+    with pytest.raises(CorruptSlide, match=f"claims {2**32 - 2**24} bytes of a file of"):
+        OpenSlideSource.open(path)
+
+
+def test_lengths_that_lie_outside_the_file_are_left_to_the_reader(tmp_path, texture):
+    path = tmp_path / "outside.tif"
+    options = {"tile": (256, 256), "photometric": "rgb", "metadata": None}
+    tifffile.imwrite(path, np.resize(texture, (512, 512, 3)), bigtiff=True, **options)
+    with tifffile.TiffFile(path) as tif:
+        entry = tif.pages[0].tags["TileByteCounts"].offset
+    with path.open("r+b") as file:
+        file.seek(entry + 12)
+        file.write(struct.pack("<Q", 2**63))
+    check_directories(path)
