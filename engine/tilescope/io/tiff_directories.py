@@ -23,7 +23,7 @@ _MAGICS = {b"II*\0": ("<", False), b"MM\0*": (">", False),
 #: Bytes of the types 1 to 18; 14 and 15 are not in use.
 _TYPE_BYTES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
 
-_MOST_DIRECTORIES, _MOST_TAGS = 10_000, 4096
+_MOST_DIRECTORIES, _MOST_TAGS, _LONGEST_CHAIN = 10_000, 4096, 100_000
 
 _WIDTH, _LENGTH, _COMPRESSION = 256, 257, 259
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS = 322, 323, 324
@@ -108,6 +108,37 @@ def check_directories(path: Path) -> None:
             _check_intervals(path, file, tags.get(_INTERVAL_STARTS), size_bytes)
             for code in _BYTE_COUNTS:
                 _check_lengths(path, file, tags.get(code), form, size_bytes)
+
+
+def check_chain(path: Path) -> None:
+    """Refuse a TIFF whose directories lead back to one before: reading them would not end.
+
+    Raises
+    ------
+    CorruptSlide
+        When they do.
+    OSError
+        When the file cannot be read.
+    """
+    with path.open("rb") as file:
+        magic = _MAGICS.get(file.read(4))
+        if magic is None:
+            return
+        form = _form(*magic, wide=has_wide_offsets(path))
+        count_bytes, entry_bytes = struct.calcsize(form.count), struct.calcsize(form.entry)
+        seen: set[int] = set()
+        file.seek(form.first)
+        offset = _number(file, form.offset)
+        while 0 < offset < 1 << 63 and len(seen) < _LONGEST_CHAIN:
+            if offset in seen:
+                raise CorruptSlide(path, f"its directory at byte {offset} comes round again")
+            seen.add(offset)
+            file.seek(offset)
+            count = _number(file, form.count)
+            if count > _MOST_TAGS:
+                return
+            file.seek(offset + count_bytes + count * entry_bytes)
+            offset = _number(file, form.offset)
 
 
 def has_wide_offsets(path: Path) -> bool:

@@ -18,7 +18,7 @@ from tilescope.io.icc import LARGEST_PROFILE_BYTES
 from tilescope.io.identity import slide_id
 from tilescope.io.levels import make_levels
 from tilescope.io.tiff_description import read_metadata
-from tilescope.io.tiff_directories import check_directories, has_wide_offsets
+from tilescope.io.tiff_directories import check_chain, check_directories, has_wide_offsets
 from tilescope.io.tiff_layout import (
     Page,
     PageGrid,
@@ -155,6 +155,7 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """Lend the file; tifffile would tell by its name whether its offsets are Hamamatsu's."""
     import tifffile
 
+    check_chain(path)
     wide = has_wide_offsets(path)
     if wide or path.suffix.lower() == ".ndpi":
         check_directories(path)

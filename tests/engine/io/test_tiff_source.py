@@ -1,4 +1,5 @@
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -432,3 +433,20 @@ def test_a_tile_that_decodes_to_fewer_samples_is_refused(path):
         file.write(data)
     with TiffSource.open(path) as source, pytest.raises(TileReadError):
         source.read_tile(0, 0, 0)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("back_to", [0, 1, 2])
+def test_directories_that_come_round_again(tmp_path, bigtiff, back_to):
+    path = tmp_path / "ring.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((64, 64, 3), np.uint8), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        pages = [(page.offset, len(page.tags)) for page in tif.pages]
+    start, tags = pages[-1]
+    with path.open("r+b") as file:
+        file.seek(start + (8 + 20 * tags if bigtiff else 2 + 12 * tags))
+        file.write(struct.pack("<Q" if bigtiff else "<I", pages[back_to][0]))
+    with pytest.raises(CorruptSlide, match=f"byte {pages[back_to][0]} comes round again"):
+        TiffSource.open(path)
