@@ -66,7 +66,7 @@ def classify_boxes(plan: Plan, block: Block, boxes: Boxes) -> NDArray[np.uint8]:
     canvas, seen, core = plan.grid.canvas, block.outer, block.core
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     kinds = np.full(len(boxes), DROPPED, np.uint8)
-    inside = _inside(centres, core)
+    inside = _inside(centres, core, plan.region)
     kinds[inside] = WHOLE
     near = np.maximum(
         _NEAR_PX, _NEAR_SHARE * (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf)
@@ -90,9 +90,13 @@ def _corners(rect: Rect) -> NDArray[np.float64]:
     return np.array([rect.x0, rect.y0, rect.x1, rect.y1], np.float64)
 
 
-def _inside(centres: NDArray[np.float64], rect: Rect) -> NDArray[np.bool_]:
+def _inside(centres: NDArray[np.float64], core: Rect, region: Rect) -> NDArray[np.bool_]:
+    """Tell which centres are a core's; what lies beyond the region belongs to the nearest one."""
     x, y = centres.T
-    inside: NDArray[np.bool_] = (x >= rect.x0) & (x < rect.x1) & (y >= rect.y0) & (y < rect.y1)
+    inside: NDArray[np.bool_] = (x >= core.x0) | (core.x0 == region.x0)
+    inside &= (x < core.x1) | (core.x1 == region.x1)
+    inside &= (y >= core.y0) | (core.y0 == region.y0)
+    inside &= (y < core.y1) | (core.y1 == region.y1)
     return inside
 
 

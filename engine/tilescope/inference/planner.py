@@ -22,7 +22,7 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 """Of the rules for blocks and for what they cut; runs begun under another cannot be continued."""
 
 #: What a tile costs beside its pixels, in pixels: calls, a transaction, outlines at its seams.

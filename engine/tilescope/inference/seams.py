@@ -8,13 +8,15 @@ nearly everything at once. What it cannot settle is kept until all blocks are do
 * a *candidate*: its centre lies within ``TWIN_PX`` of a seam, where the last digit of a floating
   point sum could give it to both blocks or to none, or its owner sees only a part of it;
 * a *fragment*: cut by the edge of what its block saw. Fragments of one object agree where their
-  blocks overlap; they are joined, each contributing what lies in its own core. Fragments keep
-  every vertex until then, so that the joined outline is the one a single block would have traced.
+  blocks overlap; they are joined, each contributing what lies in its own core, and what lies in
+  no core that was looked at: beyond the region, or in a block that failed or was left out.
+  Fragments keep every vertex until then, so that the joined outline is the one a single block
+  would have traced.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,7 +154,10 @@ class Outline:
 
 
 def settle(
-    plan: Plan, undecided: Sequence[Outline], whole_near: Callable[..., Sequence[Outline]]
+    plan: Plan,
+    undecided: Sequence[Outline],
+    whole_near: Callable[..., Sequence[Outline]],
+    seen: Collection[int],
 ) -> list[Outline]:
     """Return the objects that candidates and fragments amount to, in order of block.
 
@@ -162,6 +167,9 @@ def settle(
         Candidates and fragments of all blocks, in order of block.
     whole_near
         Whole objects whose box meets ``x0, y0, x1, y1``.
+    seen
+        Blocks that were looked at, by index. What others would have found of an object is not
+        known; what their neighbours saw of it is kept.
     """
     fresh = [o for o in undecided if not _known(o, whole_near(*o.box))]
     groups = _Groups(len(fresh))
@@ -169,7 +177,7 @@ def settle(
         if _same(plan, fresh[i], fresh[j]):
             groups.join(i, j)
     sets = groups.sets(range(len(fresh)))
-    return [_merged(plan, [fresh[i] for i in members]) for members in sets]
+    return [_merged(plan, [fresh[i] for i in members], seen) for members in sets]
 
 
 def _known(outline: Outline, whole: Sequence[Outline]) -> bool:
@@ -207,12 +215,17 @@ def _same(plan: Plan, a: Outline, b: Outline) -> bool:
     return any(overlap(one, other).of_smaller >= SAME_OBJECT for one in part_a for other in part_b)
 
 
-def _merged(plan: Plan, members: Sequence[Outline]) -> Outline:
+def _merged(plan: Plan, members: Sequence[Outline], seen: Collection[int]) -> Outline:
     complete = [o for o in members if not o.is_fragment]
     if complete:
         return complete[0]
     best = max(members, key=lambda o: o.score)
-    pieces = [piece for o in members for piece in clip_parts(o.ring, plan.blocks[o.tile].core)]
+    pieces = [
+        piece
+        for o in members
+        for part in _said_by(plan, plan.blocks[o.tile], seen)
+        for piece in clip_parts(o.ring, part)
+    ]
     # A sliver that only brushes its core may be clipped to nothing.
     joined = union_of(pieces)
     ring = best.ring if joined is None else retraced(joined)
@@ -223,3 +236,31 @@ def _merged(plan: Plan, members: Sequence[Outline]) -> Outline:
         score=best.score,
         class_index=best.class_index,
     )
+
+
+def _said_by(plan: Plan, block: Block, seen: Collection[int]) -> list[Rect]:
+    """Return where a block's word counts: in its core, and where nobody else had a look."""
+    valid, region = block.valid, plan.region
+    others = (i for i in _blocks_at(plan, valid) if i != block.index and i not in seen)
+    parts = [block.core, *(plan.blocks[i].core for i in others)]
+    # What lies beyond the region, as four rectangles.
+    beyond = (
+        (valid.x0, valid.y0, region.x0, valid.y1),
+        (region.x1, valid.y0, valid.x1, valid.y1),
+        (region.x0, valid.y0, region.x1, region.y0),
+        (region.x0, region.y1, region.x1, valid.y1),
+    )
+    parts += [Rect(*sides) for sides in beyond if sides[0] < sides[2] and sides[1] < sides[3]]
+    return parts
+
+
+def _blocks_at(plan: Plan, rect: Rect) -> list[int]:
+    """Return the blocks whose cores meet a rectangle, by index."""
+    core, region, rows = plan.blocks[0].core, plan.region, len(plan.blocks) // plan.columns
+    left, right = (rect.x0 - region.x0) // core.width, (rect.x1 - 1 - region.x0) // core.width
+    top, bottom = (rect.y0 - region.y0) // core.height, (rect.y1 - 1 - region.y0) // core.height
+    return [
+        row * plan.columns + column
+        for row in range(max(0, top), min(rows - 1, bottom) + 1)
+        for column in range(max(0, left), min(plan.columns - 1, right) + 1)
+    ]

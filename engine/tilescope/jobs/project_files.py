@@ -38,7 +38,7 @@ def writable_project(path: Path) -> Iterator[Project]:
         with project:
             yield project
     except BaseException:
-        _remove(path)
+        remove_project(path)
         raise
 
 
@@ -77,7 +77,8 @@ def add_classes(project: Project, classes: Mapping[str, RGB | None]) -> None:
     project.put_classes([ObjectClass(name, colour) for name, colour in coloured])
 
 
-def _remove(path: Path) -> None:
+def remove_project(path: Path) -> None:
+    """Delete the file of a project and what SQLite keeps beside it."""
     for companion in _COMPANIONS:
         with suppress(OSError):
             path.with_name(path.name + companion).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,17 +34,43 @@ def identity_of_slide(path: str | Path, info: SlideInfo) -> str:
     ------
     UsageError
         When the slide lies on the network, where nothing tells that it is still the same.
+    SlideError
+        When it cannot be read any more.
     """
     address = parse_address(path)
     if address.url is not None:
         raise UsageError(f"{path}: a project holds slides on a disk; copy the slide to one first")
     part = "".join(f" {name}={value}" for name, value in sorted(address.part.items()))
     size = f"{info.size.width}x{info.size.height}"
-    return f"{head_sha256(address.path)} {info.size_bytes} {size}{part}"
+    try:
+        head = head_sha256(address.path)
+    except FileNotFoundError as exc:
+        raise SlideNotFound(path, "is no longer there; put it back and open it again") from exc
+    except OSError as exc:
+        why = exc.strerror or type(exc).__name__
+        raise SlideError(
+            path, f"cannot be read ({why}); check the disk or the network it lies on"
+        ) from exc
+    return f"{head} {info.size_bytes} {size}{part}"
+
+
+def lasting_identity(path: str | Path, info: SlideInfo) -> str | None:
+    """Return the identity of a slide, or None for one that a project cannot hold.
+
+    Raises
+    ------
+    SlideError
+        When it cannot be read any more.
+    """
+    return None if parse_address(path).url is not None else identity_of_slide(path, info)
 
 
 def add_slide(
-    project: Project, path: Path, info: SlideInfo, pixel_size: PixelSize | None = None
+    project: Project,
+    path: Path,
+    info: SlideInfo,
+    pixel_size: PixelSize | None = None,
+    identity: str | None = None,
 ) -> int:
     """Add an open slide to a project and return its number there; one that is known stays one.
 
@@ -51,15 +78,38 @@ def add_slide(
     ----------
     pixel_size
         What the user says of the size of a level-0 pixel; None takes what the slide says.
+    identity
+        What the slide was known by when it was opened; its file may be gone since. None looks
+        at the file.
+
+    Raises
+    ------
+    UsageError, SlideError
+        As :func:`identity_of_slide`.
     """
     source = info.pixel_size_source if pixel_size in (None, info.pixel_size) else _ENTERED
     known = pixel_size or info.pixel_size
     return project.add_slide(
         path,
-        identity_of_slide(path, info),
+        identity or identity_of_slide(path, info),
         um_per_px=None if known is None else (known.um_x, known.um_y),
         um_per_px_source=None if known is None else source,
     )
+
+
+def enter_pixel_size(project: Project, slide: int, um_per_px: float) -> None:
+    """Note what the user says of the size of a level-0 pixel of a slide, in both directions."""
+    record = next(one for one in project.slides() if one.slide == slide)
+    size = (um_per_px, um_per_px)
+    if (record.um_per_px, record.um_per_px_source) != (size, _ENTERED):
+        project.change_slide(replace(record, um_per_px=size, um_per_px_source=_ENTERED))
+
+
+def entered_pixel_size(record: SlideRecord) -> float | None:
+    """Return what the user said of the size of a level-0 pixel, None if nothing."""
+    is_entered = record.um_per_px is not None and record.um_per_px_source == _ENTERED
+    size = pixel_size_of(record) if is_entered else None
+    return None if size is None else size.mean_um
 
 
 def known_slide(project: Project, identity: str) -> SlideRecord | None:

@@ -54,6 +54,10 @@ class RunReport:
     level-0 pixels is around them (``x,y,width,height``); None is the whole region. Only tiles near
     areas are counted then.
 
+    ``project`` says how many objects were put into a project (``added``), how many of the same
+    model made room for them (``replaced``), and how many stayed where it ran because a person had a
+    hand in them (``kept``); None when none took them.
+
     ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
     """
 
@@ -75,6 +79,7 @@ class RunReport:
     patches: dict[str, Any] | None = None
     batch: int = 1
     within: dict[str, Any] | None = None
+    project: dict[str, int] | None = None
     task: str = "instances"
     halo_inexact_because: str | None = None
     blended: bool = False

@@ -54,7 +54,9 @@ class RunRequest:
     precision
         In what the network computes; another than ``fp32`` changes results within a tolerance.
     region_l0
-        Part of the slide in level-0 pixels; None is all of it.
+        Part of the slide in level-0 pixels; None is all of it. An object is kept whole when its
+        point lies in it, as ``within`` has it; of one that is cut where the tiles at the edge end,
+        the part they saw is kept and says where it is.
     within
         Areas of the slide; None is all of the region. They choose among what a run over the region
         without them would find, and change nothing of it: scale, tiles and seams are the same.

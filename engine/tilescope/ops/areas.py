@@ -128,6 +128,16 @@ class Areas:
                 inside[first + at[hit]] = True
         return inside
 
+    def cover(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return ``bool[n]``: which boxes ``float64[n, 4]`` (x0, y0, x1, y1) one area covers."""
+        covered = np.zeros(len(boxes), bool)
+        step = max(16, _PAIRS // len(self.polygons))
+        for first in range(0, len(boxes), step):
+            some = shapely.box(*boxes[first : first + step].T)
+            i, _ = self._tree.query(some, "covered_by")
+            covered[first + i] = True
+        return covered
+
     def met(self, shapes: NDArray[Any]) -> NDArray[np.bool_]:
         """Return ``bool[n]``: which shapes ``object[n]`` have a point in common with an area."""
         met = np.zeros(len(shapes), bool)

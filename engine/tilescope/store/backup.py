@@ -11,6 +11,7 @@ from tilescope.errors import ProjectError
 from tilescope.store.faults import database_errors
 
 KEPT = 3
+_COMPANIONS = ("-wal", "-shm", "-journal")
 
 
 def backups(project: Path) -> list[Path]:
@@ -46,6 +47,30 @@ def back_up(db: sqlite3.Connection, project: Path, kept: int = KEPT) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return newest
+
+
+def whole_copy(db: sqlite3.Connection, target: Path) -> None:
+    """Copy an open database to a file that appears, or is replaced, when the copy is whole.
+
+    Raises
+    ------
+    ProjectError
+        When the copy cannot be written.
+    """
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        copy_to(db, partial)
+        for companion in _COMPANIONS:  # of what is replaced; they would be taken for this one's
+            target.with_name(target.name + companion).unlink(missing_ok=True)
+        partial.replace(target)
+    except OSError as exc:
+        raise ProjectError(
+            target, f"cannot be written ({exc.strerror}); choose another folder"
+        ) from exc
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def copy_to(db: sqlite3.Connection, target: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from tilescope.domain.annotation import Author, ObjectClass
 from tilescope.errors import UsageError
+from tilescope.store.deltas import unpack_numbers
 
 _GOLDEN = 0.61803398875  # turns of the colour wheel: any number of hues, all well apart
 
@@ -55,6 +56,11 @@ class SlideRecord:
         """Return where to look for the slide: where it was, then beside the project as it was."""
         moved = [project.parent / self.relative_path] if self.relative_path else []
         return [self.path, *(p for p in moved if p.absolute() != self.path)]
+
+    def is_found(self, project: Path) -> bool:
+        """Tell whether the slide is at one of its places; on a drive that is away it is not."""
+        # Not Path.exists, which raises what such a drive says.
+        return any(os.path.exists(path) for path in self.candidates(project))  # noqa: PTH110
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +165,20 @@ class Catalogue:
 
     def put_class(self, wanted: ObjectClass) -> None:
         """Add a class, or change colour and hot key of the one of that name."""
-        red, green, blue = wanted.color
         if wanted.hot_key is not None:
             self._db.execute("UPDATE class SET hot_key = NULL WHERE hot_key = ?", (wanted.hot_key,))
         self._db.execute(
-            "INSERT INTO class (name, color, hot_key) VALUES (?, ?, ?) ON CONFLICT (name) "
-            "DO UPDATE SET color = excluded.color, hot_key = excluded.hot_key",
-            (wanted.name, red << 16 | green << 8 | blue, wanted.hot_key),
+            "INSERT INTO class (class, name, color, hot_key) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET color = excluded.color, hot_key = excluded.hot_key",
+            (self._new_number(), wanted.name, packed_color(wanted.color), wanted.hot_key),
         )
+
+    def _new_number(self) -> int:
+        """Return a number that no class has or can get back by undoing that it was deleted."""
+        numbers = [self._db.execute("SELECT coalesce(max(class), 0) FROM class").fetchone()[0]]
+        for (places,) in self._db.execute("SELECT places FROM delta WHERE field = 'classes'"):
+            numbers += unpack_numbers(places).tolist()
+        return 1 + int(max(numbers))
 
     def class_number(self, name: str | None) -> int:
         """Return the number of a class, adding it with a colour of its own if it is new."""
@@ -260,6 +272,12 @@ def _slide(row: Sequence[Any]) -> SlideRecord:
     slide, name, path, relative, identity, um_x, um_y, source, notes = row
     um_per_px = None if um_x is None else (um_x, um_y)
     return SlideRecord(slide, name, Path(path), relative, identity, um_per_px, source, notes)
+
+
+def packed_color(color: tuple[int, int, int]) -> int:
+    """Return a colour as it is stored, ``0xRRGGBB``."""
+    red, green, blue = color
+    return red << 16 | green << 8 | blue
 
 
 def _color(packed: int) -> tuple[int, int, int]:

@@ -142,7 +142,9 @@ class DotReader:
                 found += [
                     deltas.unpack_numbers(places) // LEAF_SIZE
                     for (places,) in self._db.execute(
-                        "SELECT places FROM delta WHERE edit = ? AND field <> 'measures'", (number,)
+                        "SELECT places FROM delta WHERE edit = ? "
+                        "AND field NOT IN ('measures', 'classes')",
+                        (number,),
                     )
                 ]
             return mark, np.unique(np.concatenate(found))

@@ -6,6 +6,7 @@ same act: the values stored with the edit and those in the tables change places.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -123,6 +124,66 @@ class MeasureField:
         return values
 
 
+#: Name, colour (``0xRRGGBB``) and hot key of a class.
+ClassRow = tuple[str, int, str | None]
+
+
+class ClassField:
+    """The classes themselves; places are their numbers, values None where there is no class."""
+
+    name = "classes"
+
+    def read(self, db: sqlite3.Connection, places: NDArray[np.int64]) -> Sequence[ClassRow | None]:
+        """Return what every class is."""
+        query = "SELECT name, color, hot_key FROM class WHERE class = ?"
+        return [db.execute(query, (number,)).fetchone() for number in places.tolist()]
+
+    def write(
+        self,
+        db: sqlite3.Connection,
+        places: NDArray[np.int64],
+        values: Sequence[ClassRow | None],
+    ) -> None:
+        """Store or drop classes; a name or key that another one took since stays with that one."""
+        numbers = places.tolist()
+        db.executemany("DELETE FROM class WHERE class = ?", [(number,) for number in numbers])
+        for number, value in zip(numbers, values, strict=True):
+            if value is not None:
+                name, color, key = value
+                db.execute(
+                    "INSERT INTO class (class, name, color, hot_key) VALUES (?, ?, ?, "
+                    "CASE WHEN EXISTS (SELECT 1 FROM class WHERE hot_key = ?4) THEN NULL "
+                    "ELSE ?4 END)",
+                    (number, _free_name(db, name), color, key),
+                )
+
+    def pack(self, values: Sequence[ClassRow | None]) -> bytes:
+        """Return the classes as JSON."""
+        return json.dumps(list(values)).encode()
+
+    def unpack(self, data: bytes) -> Sequence[ClassRow | None]:
+        """Return the classes of ``pack``."""
+        try:
+            found = json.loads(data)
+            return [None if one is None else _class_row(*one) for one in found]
+        except (TypeError, ValueError) as exc:
+            raise deltas.damaged("a record of the history") from exc
+
+
+def _class_row(name: object, color: object, key: object) -> ClassRow:
+    return str(name), int(str(color)), None if key is None else str(key)
+
+
+def _free_name(db: sqlite3.Connection, name: str) -> str:
+    """Return a name, or one like it that no class has."""
+    found, count = name, 1
+    while db.execute("SELECT 1 FROM class WHERE name = ?", (found,)).fetchone():
+        count += 1
+        found = f"{name} ({count})"
+    return found
+
+
 FIELDS: dict[str, Field[Any]] = {
-    field.name: field for field in (StateField("class"), StateField("locked"), MeasureField())
+    field.name: field
+    for field in (StateField("class"), StateField("locked"), MeasureField(), ClassField())
 }

@@ -41,7 +41,8 @@ class Edit:
     label, user, at
         What was done, by whom, and when (ISO 8601, UTC).
     added, removed, changed
-        Numbers of objects; an object with a new outline counts as removed and added.
+        Numbers of objects; one with a new outline counts as removed and added, and a class that
+        was renamed or deleted as changed.
     standing
         Whether it holds, can be redone, or was dropped when something else was done instead.
     """

@@ -60,6 +60,10 @@ class Selection:
     kind: ObjectKind | None = None
 
 
+Targets = Sequence[str] | Selection | NDArray[np.int64]
+"""Objects by id, by what they are, or by row."""
+
+
 class Objects:
     """The objects of an open database; transactions are the caller's."""
 
@@ -172,9 +176,7 @@ class Objects:
         query = "SELECT slide FROM state WHERE leaf = ?"
         return int(self._db.execute(query, (row // LEAF_SIZE,)).fetchone()[0])
 
-    def rows(
-        self, targets: Sequence[str] | Selection, *, spare_locked: bool
-    ) -> Iterator[NDArray[np.int64]]:
+    def rows(self, targets: Targets, *, spare_locked: bool) -> Iterator[NDArray[np.int64]]:
         """Yield the rows of the targets, ascending, some at a time; those may then be changed.
 
         Parameters
@@ -190,7 +192,8 @@ class Objects:
         if isinstance(targets, Selection):
             yield from self._selected(targets, spare_locked=spare_locked)
             return
-        rows = np.unique(np.array(self.rows_of(targets), np.int64))
+        named = targets if isinstance(targets, np.ndarray) else self.rows_of(targets)
+        rows = np.unique(np.array(named, np.int64))
         if spare_locked:
             found = states.read(self._db, states.leaves_of(rows))
             if locked := int(np.count_nonzero(found.states["locked"][found.at(rows)])):

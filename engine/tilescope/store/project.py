@@ -22,12 +22,14 @@ from tilescope.runtime.closing import Closing
 from tilescope.store import backup, older, schema
 from tilescope.store.catalogue import Catalogue, RunRecord, SlideRecord
 from tilescope.store.checking import problems_of
+from tilescope.store.class_edits import ClassEdits
 from tilescope.store.dots import DotReader
 from tilescope.store.family import Family
 from tilescope.store.faults import database_errors
 from tilescope.store.fields import FIELDS
+from tilescope.store.found import FoundReader
 from tilescope.store.history import Edit, History, Step
-from tilescope.store.objects import Objects, Selection
+from tilescope.store.objects import Objects, Selection, Targets
 from tilescope.store.storage import Access, Storage, check_file, new_file
 from tilescope.store.views import View, in_view
 from tilescope.store.writer_lock import WriterLock, login_name
@@ -39,13 +41,7 @@ _BULK = 100_000
 
 
 class Project(Closing):
-    """An open project; used by one thread. Other threads and processes open it read-only.
-
-    Attributes
-    ----------
-    path
-        The file.
-    """
+    """The open project at ``path``; used by one thread. Others open it read-only."""
 
     def __init__(self, storage: Storage, user: str, lock: WriterLock | None) -> None:
         self.path = storage.path
@@ -70,8 +66,7 @@ class Project(Closing):
         Raises
         ------
         ProjectError
-            When something is at ``path``, it cannot be written, or this Python's SQLite lacks
-            R*Tree.
+            When something is at ``path``, it cannot be written, or SQLite lacks R*Tree.
         """
         new_file(path.resolve())
         return cls.open(path, user=user, on_network=on_network)
@@ -235,7 +230,7 @@ class Project(Closing):
         """
         for known in self.slides():
             if known.identity == identity:
-                if not any(candidate.exists() for candidate in known.candidates(self.path)):
+                if not known.is_found(self.path):
                     self.relink(known.slide, path, identity)
                 return known.slide
         record = SlideRecord(
@@ -282,6 +277,10 @@ class Project(Closing):
             for known in wanted:
                 self._catalogue.put_class(known)
 
+    def class_edits(self) -> ClassEdits:
+        """Return what renames, recolours and deletes classes, each as one edit."""
+        return ClassEdits(self._db, self._catalogue, self._objects, self._edit)
+
     def runs(self) -> list[RunRecord]:
         """Return which models ran, oldest first."""
         with self._reading():
@@ -315,7 +314,7 @@ class Project(Closing):
 
     def replace(
         self,
-        targets: Sequence[str] | Selection,
+        targets: Targets,
         slide: int,
         batches: Iterable[Sequence[Annotation]],
         *,
@@ -350,9 +349,7 @@ class Project(Closing):
         return step.removed
 
     def delete(self, targets: Sequence[str] | Selection, *, label: str = "delete objects") -> int:
-        """Delete objects by id or by what they are, and return how many.
-
-        Of a selection, locked objects stay.
+        """Delete objects by id, or those of a selection that are not locked; return how many.
 
         Raises
         ------
@@ -392,14 +389,9 @@ class Project(Closing):
             step.changed += len(rows)
 
     def measure(
-        self,
-        batches: Iterable[Mapping[str, Mapping[str, float]]],
-        *,
-        label: str = "measure",
+        self, batches: Iterable[Mapping[str, Mapping[str, float]]], *, label: str = "measure"
     ) -> int:
-        """Add measurements to objects, by id and name, as one edit; return how many objects.
-
-        A measurement of the same name is replaced.
+        """Set measurements of objects, by id and name, as one edit; return how many objects.
 
         Raises
         ------
@@ -425,6 +417,7 @@ class Project(Closing):
         with database_errors(self.path):
             with self._transaction():
                 edit = self._history.undo() if undo else self._history.redo()
+                self._catalogue.forget()
             if edit is not None:
                 self._fold(edit.added + edit.removed + edit.changed)
         return edit
@@ -469,6 +462,10 @@ class Project(Closing):
         """Return what reads where all objects of a plane are, and which of them have changed."""
         return DotReader(self._db, self._reading, slide, (z, t))
 
+    def found_by(self, model: str, slide: int) -> FoundReader:
+        """Return what reads what runs of a model have found on a slide."""
+        return FoundReader(self._db, slide, model, self._reading)
+
     def family(self, slide: int) -> Family:
         """Return what reads which objects of a slide lie in which others."""
         return Family(self._db, slide, self._reading)
@@ -488,6 +485,11 @@ class Project(Closing):
         """Copy the project beside itself, keep the newest copies, and return the new one."""
         with database_errors(self.path):
             return backup.back_up(self._db, self.path, kept)
+
+    def copy_to(self, path: Path) -> None:
+        """Write the project as it is now to another file, which appears when it is whole."""
+        with database_errors(self.path):
+            backup.whole_copy(self._db, path)
 
     def back_up_if_due(self, hours: float = 24.0) -> Path | None:
         """Back up when the newest backup is older than that, or there is none; return the copy."""

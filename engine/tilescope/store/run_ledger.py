@@ -54,7 +54,8 @@ class Kind(IntEnum):
     ``WHOLE`` objects are final; ``CANDIDATE`` objects are whole but may have a twin in a
     neighbouring block; a ``FRAGMENT`` is cut by the edge of what its block saw; ``SEAM`` objects
     are what became of candidates and fragments. What is ``OUTSIDE`` is whole and final, but not
-    where the run looks for objects: it tells which candidates and fragments are known.
+    where the run looks for objects: it tells which candidates and fragments are known, and what of
+    an earlier run lies outside now.
     """
 
     WHOLE = 0
@@ -187,6 +188,11 @@ class RunLedger(Closing):
         rows = self._db.execute("SELECT tile FROM tile WHERE state != ?", (TileState.FAILED,))
         return {row[0] for row in rows}
 
+    def looked_at(self) -> set[int]:
+        """Return the blocks that the model has seen."""
+        rows = self._db.execute("SELECT tile FROM tile WHERE state = ?", (TileState.DONE,))
+        return {row[0] for row in rows}
+
     def counts(self) -> TileCounts:
         """Return how many blocks ended in which way."""
         found = dict(self._db.execute("SELECT state, count(*) FROM tile GROUP BY state"))
@@ -264,7 +270,7 @@ class RunLedger(Closing):
         with self._writing():
             self._db.execute("DELETE FROM place")
             self._db.execute("DELETE FROM object")
-            self._db.execute("DELETE FROM item WHERE kind = ?", (Kind.SEAM,))
+            self._db.execute("DELETE FROM item WHERE seq < 0")
             self._place("kind IN (0, 4)")
 
     def _place(self, condition: str) -> None:
@@ -274,18 +280,23 @@ class RunLedger(Closing):
             self._db.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?)", boxes)
 
     def settle(self, seams: Sequence[Item]) -> None:
-        """Add the objects made of candidates and fragments, and number all objects.
+        """Add what candidates and fragments amount to, and number all objects.
 
         Numbers follow the order of blocks, so that they do not depend on how often the run was
         interrupted.
+
+        Parameters
+        ----------
+        seams
+            ``SEAM`` objects, and ``OUTSIDE`` ones.
         """
         rows = [
-            (s.tile, -1 - i, Kind.SEAM, s.class_index, s.score, _blob(s.ring))
+            (s.tile, -1 - i, s.kind, s.class_index, s.score, _blob(s.ring))
             for i, s in enumerate(seams)
         ]
         with self._writing():
             self._insert(rows)
-            self._place("kind = 3")
+            self._place("seq < 0")
             self._db.execute(
                 "INSERT INTO object (item) SELECT item FROM item WHERE kind IN (0, 3) "
                 "ORDER BY tile, seq"
@@ -330,6 +341,18 @@ class RunLedger(Closing):
             (x0, x1, y0, y1),
         ).fetchall()
         return _columns(rows, class_names), np.array([row[0] for row in rows], np.uint32)
+
+    def outside_in(
+        self, box: tuple[float, float, float, float], class_names: tuple[str, ...]
+    ) -> Detections:
+        """Return what lies outside and whose box meets x0, y0, x1, y1 (working pixels)."""
+        x0, y0, x1, y1 = box
+        rows = self._db.execute(
+            "SELECT item, class, score, ring FROM place JOIN item USING (item) WHERE kind = 4 "
+            "AND x1 >= ? AND x0 <= ? AND y1 >= ? AND y0 <= ? ORDER BY item",
+            (x0, x1, y0, y1),
+        ).fetchall()
+        return _columns(rows, class_names)
 
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""

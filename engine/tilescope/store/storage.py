@@ -17,6 +17,7 @@ from pathlib import Path
 from tilescope.errors import ProjectDamaged, ProjectError
 from tilescope.store import schema
 from tilescope.store.faults import database_errors
+from tilescope.store.place import check_place
 
 _NETWORKS = frozenset(
     {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "afpfs", "ncpfs", "davfs", "webdav"}
@@ -228,10 +229,11 @@ def check_file(path: Path) -> None:
     Raises
     ------
     ProjectError
-        When it is missing.
+        When it is missing, or in the place of one that this process writes to.
     ProjectDamaged
         When it is cut off at its very beginning.
     """
+    check_place(path)
     try:
         found = path.stat()
     except OSError as exc:

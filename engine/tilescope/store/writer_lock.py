@@ -14,6 +14,7 @@ from typing import IO
 from tilescope.errors import ProjectBusy, ProjectError
 from tilescope.runtime.closing import Closing
 from tilescope.store.catalogue import now
+from tilescope.store.place import Place
 
 _LIMIT_BYTES = 4096
 
@@ -45,6 +46,7 @@ class WriterLock(Closing):
         self._project = project
         self._path = project.with_name(f"{project.name}-lock")
         self._file: IO[bytes] | None = None
+        self._place: Place | None = None
         while self._file is None:
             file = self._opened()
             try:
@@ -55,6 +57,7 @@ class WriterLock(Closing):
             finally:
                 if self._file is None:
                     file.close()
+        self._place = Place(project)
 
     def _opened(self) -> IO[bytes]:
         try:
@@ -86,10 +89,14 @@ class WriterLock(Closing):
         file.flush()
 
     def close(self) -> None:
-        """Let others write."""
+        """Let others write; the project is closed."""
+        if self._place is not None:
+            self._place.close()
         if self._file is not None:
             if sys.platform != "win32":  # first, so that nobody takes the lock of a file that goes
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # where the folder is gone
+                    if self._is_current(self._file):  # else it is the lock of somebody else
+                        self._path.unlink()
             self._file.close()
             self._file = None
             if sys.platform == "win32":

@@ -13,7 +13,7 @@ from tests.engine.jobs.conftest import Bench, discs, write_png
 from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
-from tilescope.errors import ProjectBusy, ProjectDamaged, TilescopeError, UsageError
+from tilescope.errors import ProjectBusy, ProjectDamaged, TilescopeError
 from tilescope.exchange.palette import class_colour
 from tilescope.jobs.export_objects import ExportRequest, export_objects
 from tilescope.jobs.import_objects import ImportRequest, import_objects
@@ -123,18 +123,23 @@ def test_a_repetition_replaces_its_objects_and_nothing_else(
     assert content(study).keys() == {*first, drawn.id}
     with Project.open(study) as project:
         project.insert(1, [[theirs]])
-        project.set_class([a for a in first if a != drawn.id][:3], "edited")
+        chosen = sorted(first)[:3]
+        project.set_class(chosen, "edited")
     bench.run(slide, "elsewhere", project=study, parameters={"threshold": 0.3})
     found = content(study)
     assert found.keys() == {*first, drawn.id, theirs.id}
-    assert {found[i].author.detail["parameters"]["threshold"] for i in first} == {0.3}
-    assert {found[i].class_name for i in first} == {"part"}
+    # What somebody sorted by hand stays as it was; all others are of the newest run.
+    others = first.keys() - set(chosen)
+    assert {found[i].author.detail["parameters"]["threshold"] for i in others} == {0.3}
+    assert {found[i].class_name for i in others} == {"part"}
+    assert {found[i].author.detail["parameters"]["threshold"] for i in chosen} == {0.5}
+    assert {found[i].class_name for i in chosen} == {"edited"}
     with Project.open(study) as project:
         assert len(project.slides()) == 1
         assert len(project.runs()) == 3
         assert project.check() == []
         edit = project.history()[0]
-        assert (edit.added, edit.removed) == (len(CENTRES), len(CENTRES))
+        assert (edit.added, edit.removed) == (len(CENTRES) - 3, len(CENTRES) - 3)
         project.undo()
     assert {content(study)[i].class_name for i in first} == {"part", "edited"}
 
@@ -190,12 +195,17 @@ def test_locked_objects_of_an_earlier_run_are_not_replaced(
     bench: Bench, slide: Path, study: Path
 ) -> None:
     bench.run(slide, project=study)
+    chosen = sorted(content(study))[:2]
     with Project.open(study) as project:
-        project.set_locked(sorted(content(study))[:2], True)
-    with pytest.raises(UsageError, match=r"2 objects .* are locked"):
-        bench.run(slide, "again", project=study)
-    assert not (bench.folder / "again").exists()
-    assert len(content(study)) == len(CENTRES)
+        project.set_locked(chosen, True)
+    before = content(study)
+    bench.run(slide, "again", project=study, parameters={"threshold": 0.3})
+    found = content(study)
+    assert len(found) == len(CENTRES)
+    assert [found[i] for i in chosen] == [before[i] for i in chosen]
+    with Project.open(study) as project:
+        assert project.runs()[-1].detail["kept"] == 2
+        assert project.runs()[-1].detail["replaced"] == len(CENTRES) - 2
 
 
 def test_a_project_that_becomes_busy_keeps_the_results_and_names_the_way(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -40,8 +40,10 @@ class Finder(Protocol):
         """Return the objects of a block in working pixels, and the Kind of each."""
         ...
 
-    def settle(self, undecided: Sequence[Item], whole_near: WholeNear) -> list[Item]:
-        """Return the objects that candidates and fragments of all blocks amount to."""
+    def settle(
+        self, undecided: Sequence[Item], whole_near: WholeNear, seen: Collection[int]
+    ) -> list[Item]:
+        """Return the objects that candidates and fragments of the blocks ``seen`` amount to."""
         ...
 
 
@@ -71,12 +73,15 @@ class InstanceFinder:
             self._context.spec.classes,
         )
 
-    def settle(self, undecided: Sequence[Item], whole_near: WholeNear) -> list[Item]:
+    def settle(
+        self, undecided: Sequence[Item], whole_near: WholeNear, seen: Collection[int]
+    ) -> list[Item]:
         """Return the objects, with the outlines that one block over all of them would have."""
         settled = settle(
             self._context.plan,
             [_outline(item) for item in undecided],
             lambda *box: [_outline(item) for item in whole_near(*box)],
+            seen,
         )
         return [Item(0, o.tile, Kind.SEAM, o.class_index, o.score, o.ring) for o in settled]
 
@@ -148,8 +153,11 @@ class BoxFinder:
         )
         return columns.select(np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1)))
 
-    def settle(self, undecided: Sequence[Item], whole_near: WholeNear) -> list[Item]:
+    def settle(
+        self, undecided: Sequence[Item], whole_near: WholeNear, seen: Collection[int]
+    ) -> list[Item]:
         """Return the boxes that stay, fragments of one object joined."""
+        del seen  # the box around all fragments leaves nothing out
         settled = settle_boxes(
             self._context.plan,
             _columns(undecided),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found
 from tilescope.jobs.running.finders import BoxFinder, Classified, Finder, InstanceFinder
 from tilescope.jobs.running.outputs import ResultFrame, object_files
-from tilescope.jobs.running.project_results import ProjectResults
+from tilescope.jobs.running.project_results import Delivery, ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.jobs.running.tiles_within import tiles_reached
@@ -35,6 +35,7 @@ class ObjectTask:
             BoxFinder(context) if context.spec.task == "detect" else InstanceFinder(context)
         )
         self._outputs: dict[str, Path] = {}
+        self._delivery: Delivery | None = None
         settings = context.prepared.settings
         self._frame = ResultFrame(
             folder=context.request.folder,
@@ -47,6 +48,7 @@ class ObjectTask:
             pixel_size=settings.pixel_size,
             class_names=context.spec.classes,
             model=context.spec.ref,
+            are_boxes=context.spec.task == "detect",
         )
 
     @property
@@ -67,7 +69,7 @@ class ObjectTask:
         return Found(self._in_level0(whole), count=int((kinds < Kind.FRAGMENT).sum()))
 
     def _sorted_out(self, found: Detections, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the kinds, with whole objects outside the areas marked as such."""
+        """Return the kinds, with whole objects outside the region or its areas marked as such."""
         whole = np.flatnonzero(kinds == Kind.WHOLE)
         outside = whole[~self._is_inside(_stored(found.select(whole)))]
         kinds = kinds.copy()
@@ -75,15 +77,12 @@ class ObjectTask:
         return kinds
 
     def _is_inside(self, found: Detections) -> NDArray[np.bool_]:
-        """Return ``bool[n]``: which objects, in working pixels, have their point in an area."""
-        scope = self._frame.scope
-        if scope.areas is None or not len(found):
+        """Return ``bool[n]``: which objects, in working pixels, belong to what is run over."""
+        scope, size = self._frame.scope, self._frame.source.info.size
+        if scope.is_all_of(size) or not len(found):
             return np.ones(len(found), bool)
-        placed, region = self._frame.in_level0(found), scope.region_l0
-        points = inner_points(placed.rings, placed.offsets)
-        low, high = np.array([region.x0, region.y0]), np.array([region.x1, region.y1])
-        in_region = ((points >= low) & (points < high)).all(axis=1)
-        return in_region & scope.areas.contain(points)
+        placed = self._frame.in_level0(found)
+        return scope.hold(inner_points(placed.rings, placed.offsets), size)
 
     def _in_level0(self, found: Detections) -> Detections | None:
         return self._frame.in_level0(found) if len(found) else None
@@ -97,11 +96,13 @@ class ObjectTask:
         """Yield the objects that blocks share."""
         ledger = self._ledger
         ledger.place_whole()
-        settled = self._finder.settle(ledger.undecided(), ledger.whole_near)
+        settled = self._finder.settle(ledger.undecided(), ledger.whole_near, ledger.looked_at())
         found = _detections(settled, self._context.spec.classes)
-        inside = np.flatnonzero(self._is_inside(found))
-        ledger.settle([settled[i] for i in inside])
-        yield Found(self._in_level0(found.select(inside)))
+        is_inside = self._is_inside(found)
+        kinds = np.where(is_inside, Kind.SEAM, Kind.OUTSIDE).tolist()
+        items = zip(settled, kinds, strict=True)
+        ledger.settle([replace(item, kind=Kind(kind)) for item, kind in items])
+        yield Found(self._in_level0(found.select(np.flatnonzero(is_inside))))
 
     def lacking(self, known: Collection[int]) -> set[int]:
         """Return blocks besides the known ones that objects in the areas reach into."""
@@ -119,12 +120,14 @@ class ObjectTask:
 
     def deliver(self, results: ProjectResults) -> None:
         """Put the objects into a project."""
-        results.add(self._frame, self._context.prepared.settings.parameters, self._context.token)
+        self._delivery = results.add(
+            self._frame, self._context.prepared.settings.parameters, self._context.token
+        )
         self._outputs["project"] = results.project
 
     def summary(self) -> dict[str, Any]:
-        """Return nothing: every report counts objects."""
-        return {}
+        """Return what became of the objects in a project: every report counts them."""
+        return {} if self._delivery is None else {"project": asdict(self._delivery)}
 
 
 def _as_stored(rings: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from tilescope.domain.geometry import Rect
+from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.results import Detections, ModelRef
 from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
@@ -35,10 +35,34 @@ OVERVIEW_PX = 2048
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Over what a model runs: a part of the slide, and the areas of it that count, if not all."""
+    """Over what a model runs: a part of the slide, and the areas of it that count, if not all.
+
+    An object belongs to it when its point (`ops.inner_points`) lies in the region and in an area.
+    The left and top edge belong to a region, the right and bottom one do not, so that regions that
+    lie side by side share no object; the edge of an area belongs to it.
+    """
 
     region_l0: Rect
     areas: Areas | None = None
+
+    def is_all_of(self, size: Size) -> bool:
+        """Tell whether everything on a slide belongs to it."""
+        return self.areas is None and self.region_l0.encloses(Rect.of_size(size))
+
+    def hold(self, points_l0: NDArray[np.float64], size: Size) -> NDArray[np.bool_]:
+        """Return ``bool[n]``: the objects at which of the points ``float64[n, 2]`` belong to it.
+
+        Parameters
+        ----------
+        size
+            Of the slide. What is taken to lie a little beyond its edge belongs to the region there.
+        """
+        region, (x, y) = self.region_l0, points_l0.T
+        inside: NDArray[np.bool_] = (x >= region.x0) | (region.x0 <= 0)
+        inside &= (y >= region.y0) | (region.y0 <= 0)
+        inside &= (x < region.x1) | (region.x1 >= size.width)
+        inside &= (y < region.y1) | (region.y1 >= size.height)
+        return inside if self.areas is None else inside & self.areas.contain(points_l0)
 
     @property
     def areas_text(self) -> str:
@@ -64,7 +88,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ResultFrame:
-    """Everything the exporters need of a run; the label image covers ``covered_l0``."""
+    """Everything the exporters need of a run; the label image covers ``covered_l0``.
+
+    ``are_boxes`` says that objects are boxes, which may lie in each other.
+    """
 
     folder: Path
     source: SlideSource
@@ -76,6 +103,7 @@ class ResultFrame:
     pixel_size: PixelSize | None
     class_names: tuple[str, ...]
     model: ModelRef
+    are_boxes: bool = False
 
     @property
     def run_id(self) -> UUID:
@@ -104,10 +132,16 @@ class ResultFrame:
 
     def objects_in(self, rect_l0: Rect) -> tuple[Detections, NDArray[np.uint32]]:
         """Return the objects that may touch a rectangle, and their numbers."""
-        f = self.factor
-        box = (rect_l0.x0 / f, rect_l0.y0 / f, rect_l0.x1 / f, rect_l0.y1 / f)
-        found, numbers = self.ledger.objects_in(box, self.class_names)
+        found, numbers = self.ledger.objects_in(self._box(rect_l0), self.class_names)
         return self.in_level0(found), numbers
+
+    def outside_near(self, rect_l0: Rect) -> Detections:
+        """Return what may touch a rectangle that the model saw, but beyond what it ran over."""
+        return self.in_level0(self.ledger.outside_in(self._box(rect_l0), self.class_names))
+
+    def _box(self, rect_l0: Rect) -> tuple[float, float, float, float]:
+        f = self.factor
+        return rect_l0.x0 / f, rect_l0.y0 / f, rect_l0.x1 / f, rect_l0.y1 / f
 
 
 def run_id_of(model: ModelRef, info: SlideInfo, scope: Scope) -> UUID:
