@@ -19,8 +19,11 @@ from tilescope_desktop.model.settings import Settings
 from tilescope_desktop.view.annotating import Annotating
 from tilescope_desktop.view.clicking import Clicking
 from tilescope_desktop.view.comparing import compare_commands
+from tilescope_desktop.view.habit_commands import habit_commands
+from tilescope_desktop.view.held_tool import HeldTool
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MAP_SUFFIXES
+from tilescope_desktop.view.name_overlay import Names
 from tilescope_desktop.view.preferences import Preferences
 from tilescope_desktop.view.preset_bar import PresetBar
 from tilescope_desktop.view.run_bench import RunBench
@@ -55,7 +58,10 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     models = RunBench(window, objects.bench, objects.annotations)
     objects.opener.handle((".onnx",), models.add_model)
     objects.opener.handle(MAP_SUFFIXES, models.maps.open)
+    HeldTool(window, objects.bench)
+    Names(window, objects.bench, objects.annotations, window.work)
     Clicking(window, objects, raw)
+    window.add_commands(habit_commands(window, objects.bench, objects.annotations))
     window.add_commands(view_commands(window))
     window.add_commands(compare_commands(window))
     Preferences(window, Settings(folder or data_folder()))

@@ -58,11 +58,12 @@ _TOOLS = (
 _MOVES = (
     *((_KEY.Key_Left, NONE), (_KEY.Key_Right, NONE), (_KEY.Key_Up, NONE), (_KEY.Key_Down, NONE)),
     *((_KEY.Key_Plus, NONE), (_KEY.Key_Minus, NONE), (_KEY.Key_0, CONTROL), (_KEY.Key_1, CONTROL)),
-    *((_KEY.Key_R, CONTROL), (_KEY.Key_R, CONTROL | SHIFT), (_KEY.Key_F, CONTROL | SHIFT)),
+    *((_KEY.Key_Right, CONTROL), (_KEY.Key_Left, CONTROL), (_KEY.Key_F, CONTROL | SHIFT)),
+    *((_KEY.Key_Up, SHIFT), (_KEY.Key_Down, SHIFT)),
 )
 _LOOKS = (
     *((_KEY.Key_A, NONE), (_KEY.Key_D, NONE), (_KEY.Key_F, NONE), (_KEY.Key_F, SHIFT)),
-    *((_KEY.Key_M, SHIFT), (_KEY.Key_S, SHIFT)),
+    *((_KEY.Key_M, SHIFT), (_KEY.Key_B, SHIFT), (_KEY.Key_2, NONE)),
 )
 _WORDS = ("", "tumor", "stroma", "locked", "annotation", "nothing of that name")
 
@@ -140,7 +141,9 @@ class RandomSession:
         self.faults = Faults()
         self.project: Path | None = None
         self.done: deque[str] = deque(maxlen=_REMEMBERED)
-        hand.window.status.messageChanged.connect(self.faults.from_window)
+        hand.window.notices.failed.connect(self.faults.from_window)
+        # The first message that goes by itself makes the bar's timer, which stays.
+        hand.window.status.showMessage(" ", 1)
         acts: dict[Callable[[], None], float] = {
             self.wheel: 10, self.drag: 16, self.click: 8, self.hover: 6, self.take_tool: 14,
             self.move: 6, self.pan: 6, self.finish: 3, self.back: 2, self.escape: 4,
@@ -171,6 +174,7 @@ class RandomSession:
         hand = self.hand
         self.stop_runs()
         self.settle()
+        hand.window.notices.clear()
         hand.act("tool.move")
         for left in range(len(hand.window.all_tabs) - 1, -1, -1):
             self.close()
@@ -264,7 +268,7 @@ class RandomSession:
         self._key(_KEY.Key_Z, CONTROL | SHIFT)
 
     def give_class(self) -> None:
-        self._key(_KEY(_KEY.Key_0 + int(self.random.integers(7))))
+        self._key(_KEY(_KEY.Key_0 + int(self.random.integers(7))), ALT)
 
     def look(self) -> None:
         self._key(*_LOOKS[self.random.integers(len(_LOOKS))])
@@ -345,10 +349,11 @@ class RandomSession:
         window = self.hand.window
         if len(window.all_tabs) >= _MOST_TABS:
             return
-        count = window.tabs.count()
         path = self.slides[self.random.integers(len(self.slides))]
-        window.dropped.emit([path])
-        self.hand.qtbot.waitUntil(lambda: window.tabs.count() > count, timeout=600_000)
+        window.dropped.emit([path])  # to the front, if it is open
+        self.hand.qtbot.waitUntil(
+            lambda: window.tab is not None and window.tab.path == path, timeout=600_000
+        )
 
     def close(self) -> None:
         self._key(_KEY.Key_W, CONTROL)

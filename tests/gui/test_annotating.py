@@ -35,11 +35,11 @@ def draw_one_of_each(hand: Hand) -> None:
         }.items()
     ):
         hand.deselect()
-        hand.key(Qt.Key(Qt.Key.Key_1 + number))
+        hand.key(Qt.Key(Qt.Key.Key_1 + number), ALT)
         hand.key(tool)
         hand.drag(*places)
     hand.deselect()
-    hand.key(Qt.Key.Key_0)
+    hand.key(Qt.Key.Key_0, ALT)
     hand.key(Qt.Key.Key_Period)
     hand.click(60, 400)
     hand.key(Qt.Key.Key_P)
@@ -68,7 +68,7 @@ def test_every_tool_draws_what_the_hand_did(hand: Hand) -> None:
 
 def test_what_is_drawn_is_seen_and_can_be_hidden(hand: Hand) -> None:
     before = hand.pixels()
-    hand.key(Qt.Key.Key_1)
+    hand.key(Qt.Key.Key_1, ALT)
     hand.key(Qt.Key.Key_R)
     hand.drag((60, 60), (100, 100), (160, 120))
     hand.key(Qt.Key.Key_M)
@@ -181,7 +181,7 @@ def test_objects_are_selected_moved_deleted_and_locked(hand: Hand) -> None:
     hand.key(Qt.Key.Key_Delete)
     hand.wait()
     assert len(hand.objects()) == 2
-    assert "locked" in hand.window.status.currentMessage()
+    assert "locked" in hand.window.notices.text
     hand.act("edit.unlock")
     hand.key(Qt.Key.Key_Delete)
     assert [one.id for one in hand.objects()] != [chosen.id]
@@ -194,7 +194,7 @@ def test_keys_give_classes_to_what_is_selected(hand: Hand) -> None:
     hand.key(Qt.Key.Key_R)
     hand.drag((60, 60), (160, 160))
     assert hand.objects()[0].class_name is None
-    hand.key(Qt.Key.Key_2)
+    hand.key(Qt.Key.Key_2, ALT)
     assert hand.objects()[0].class_name == "Stroma"
     hand.act("edit.undo")
     assert hand.objects()[0].class_name is None
@@ -317,7 +317,7 @@ def test_a_broken_file_changes_nothing_and_says_why(hand: Hand, tmp_path: Path) 
     bad = tmp_path / "bad.geojson"
     bad.write_text('{"type": "FeatureCollection", "features": [{"type":')
     hand.drop(bad)
-    assert "bad.geojson" in hand.window.status.currentMessage()
+    assert "bad.geojson" in hand.window.notices.text
     assert len(hand.objects()) == 1
     hand.deselect()
     hand.drag((260, 60), (300, 160))
@@ -396,7 +396,7 @@ def test_a_project_that_somebody_writes_to_can_be_seen_but_not_changed(
         assert hand.overlay.picture is not None
         assert hand.overlay.picture.count == 1
         hand.drag((260, 60), (300, 160))
-        assert "read-only" in hand.window.status.currentMessage()
+        assert "read-only" in hand.window.notices.text
         assert len(hand.objects()) == 1
         hand.act("project.close")
 

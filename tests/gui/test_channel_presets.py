@@ -146,4 +146,4 @@ def test_a_preset_can_be_deleted(
     press(qtbot, window, "Delete")
     assert ChannelPresets(tmp_path / "data").fitting(NAMES) == []
     save(qtbot, window, "   ", monkeypatch)
-    assert "needs a name" in window.status.currentMessage()
+    assert "needs a name" in window.notices.text

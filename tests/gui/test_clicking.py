@@ -361,6 +361,36 @@ def test_escape_gives_up_a_click_that_is_not_answered_yet(qtbot: QtBot, window: 
     assert objects_of(window) == []
 
 
+def test_undo_gives_up_a_click_that_is_not_answered_yet(qtbot: QtBot, window: MainWindow) -> None:
+    assert window.tab is not None
+    annotations, slide = annotating(window).annotations, annotating(window).bench.front_slide
+    annotations.fulfil(slide, [Draw(shapely.box(300, 300, 340, 340))])
+    settle(qtbot, window)
+    (drawn,) = objects_of(window)
+    where = pixel_of(window, nuclei()[0][0])
+    qtbot.mousePress(window.tab.view, Qt.MouseButton.LeftButton, pos=where)
+    qtbot.mouseRelease(window.tab.view, Qt.MouseButton.LeftButton, pos=where)
+    window.tab.view.setFocus()
+    qtbot.keyClick(window.tab.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    settle(qtbot, window)
+    assert objects_of(window) == [drawn]
+    qtbot.keyClick(window.tab.view, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    settle(qtbot, window)
+    assert objects_of(window) == []
+
+
+def test_a_right_click_outlines_nothing_and_opens_a_menu(qtbot: QtBot, window: MainWindow) -> None:
+    assert window.tab is not None
+    where = pixel_of(window, nuclei()[0][0])
+    qtbot.mouseClick(window.tab.view, Qt.MouseButton.RightButton, pos=where)
+    settle(qtbot, window)
+    menu = annotating(window).menus.menu
+    assert menu is not None
+    assert menu.isVisible()
+    menu.close()
+    assert objects_of(window) == []
+
+
 def test_escape_leaves_what_was_drawn_by_hand(qtbot: QtBot, window: MainWindow) -> None:
     click(qtbot, window, nuclei()[0][0])
     annotations, slide = annotating(window).annotations, annotating(window).bench.front_slide

@@ -181,10 +181,10 @@ def test_an_object_does_not_go_into_itself_or_out_of_a_lock(
     add(hand, gland, cell, box(2, locked=True))
     hand.annotations.put_into(hand.parts.bench.front_slide, [gland.id], cell.id)
     settle(hand)
-    assert "cannot lie in itself" in hand.window.status.currentMessage()
+    assert "cannot lie in itself" in hand.window.notices.text
     hand.annotations.put_into(hand.parts.bench.front_slide, [box(2).id], gland.id)
     settle(hand)
-    assert "locked" in hand.window.status.currentMessage()
+    assert "locked" in hand.window.notices.text
     assert [one.parent_id for one in hand.objects()] == [None, gland.id, None]
 
 

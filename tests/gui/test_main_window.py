@@ -163,9 +163,9 @@ def test_what_cannot_be_opened_is_said_and_nothing_else_happens(
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"II*\0 nothing else")
     window.open_slide(broken)
-    qtbot.waitUntil(lambda: "broken.svs" in window.status.currentMessage(), timeout=10_000)
+    qtbot.waitUntil(lambda: "broken.svs" in window.notices.text, timeout=10_000)
     qtbot.waitUntil(lambda: not window.work.jobs, timeout=10_000)
-    assert "Opening" not in window.status.currentMessage()
+    assert "Opening" not in window.status.going
     assert window.tabs.count() == 0
 
 

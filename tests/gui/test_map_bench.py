@@ -147,7 +147,7 @@ def tile_threads() -> list[str]:
 
 
 def says(hand: Hand) -> str:
-    return hand.window.status.currentMessage()
+    return hand.window.notices.text
 
 
 def test_a_map_is_seen_while_the_model_runs_and_is_its_files_in_the_end(

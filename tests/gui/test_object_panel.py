@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from uuid import UUID
 
+import numpy as np
 import pytest
 import shapely
 from PySide6.QtCore import QPoint, Qt
@@ -14,6 +16,7 @@ from tests.gui.hand import LEFT, NONE, Hand
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Point
 from tilescope_desktop.view.object_panel import ObjectPanel
+from tilescope_desktop.view.value_histogram import ValueHistogram
 
 SIDES = (30, 10, 20, 40)
 
@@ -123,3 +126,44 @@ def test_what_is_selected_stays_marked_when_rows_are_sorted(
     assert panel.model.rows is not None
     assert panel.model.rows.ids[panel.model.object_row(row)] == chosen
     assert hand.annotations.selected_ids == (chosen,)
+
+
+def bars(histogram: ValueHistogram) -> int:
+    """Return how many bars are painted that can be told from nothing."""
+    image = histogram.grab().toImage()
+    color = histogram.palette().highlight().color()
+    foot = image.height() - 18
+    painted = [image.pixelColor(x, foot) == color for x in range(image.width())]
+    return sum(1 for here, before in pairwise([False, *painted]) if before and not here)
+
+
+def test_few_large_values_do_not_press_all_others_into_one_bar(qtbot: QtBot) -> None:
+    histogram = ValueHistogram()
+    qtbot.addWidget(histogram)
+    histogram.resize(480, 90)
+    nuclei = np.random.default_rng(7).normal(60.0, 15.0, 5000)
+    histogram.show_values(nuclei)
+    alone = histogram.counts
+    assert np.count_nonzero(alone) > 30
+    histogram.show_values(np.append(nuclei, [2.5e6, 4e6]))
+    beside = histogram.counts
+    assert beside.sum() == 5002
+    assert np.count_nonzero(beside) > 30
+    assert beside[-1] >= 2
+    assert bars(histogram) > 15
+    texts = histogram.texts
+    assert texts[0] == f"{nuclei.min():.4g}"
+    assert texts[1] == f"median {np.median([*nuclei, 2.5e6, 4e6]):.4g}"
+    assert texts[2].endswith(" … 4e+06")
+    assert float(texts[2].split()[0]) < 300
+
+
+def test_a_histogram_of_even_values_has_its_whole_range(qtbot: QtBot) -> None:
+    histogram = ValueHistogram()
+    qtbot.addWidget(histogram)
+    for values in (np.linspace(3.0, 9.0, 97), np.array([3.0, 3.0, 3.0, 3.0, 9.0])):
+        histogram.show_values(values)
+        assert histogram.counts.sum() == len(values)
+        assert (histogram.texts[0], histogram.texts[2]) == ("3", "9")
+    histogram.show_values(np.array([4.0, np.nan, 4.0]))
+    assert histogram.counts.sum() == 2

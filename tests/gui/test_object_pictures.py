@@ -343,12 +343,12 @@ def test_a_lent_project_is_closed_meanwhile_and_open_afterwards(
     desk.open(path, seen.append, pytest.fail, is_new=True)
     qtbot.waitUntil(lambda: bool(seen))
 
-    def add() -> int:
-        with Project.open(path) as project:  # would be busy if the desk still had it
+    def add(at: Path) -> int:
+        with Project.open(at) as project:  # would be busy if the desk still had it
             return project.add_slide(Path("s.svs"), "s")
 
     numbers: list[int] = []
-    thread = threading.Thread(target=lambda: numbers.append(desk.lent(path, add)))
+    thread = threading.Thread(target=lambda: numbers.append(desk.lent(add)))
     thread.start()
     qtbot.waitUntil(lambda: not thread.is_alive(), timeout=20_000)
     thread.join()

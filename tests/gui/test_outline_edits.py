@@ -70,7 +70,7 @@ def test_a_locked_object_is_not_changed(hand: Hand, two: list[shapely.Geometry],
     before = hand.objects()
     hand.act(f"objects.{name}")
     assert hand.objects() == before
-    assert "unlock it first" in hand.window.status.currentMessage()
+    assert "unlock it first" in hand.window.notices.text
 
 
 def test_one_alone_cannot_be_united(hand: Hand) -> None:
@@ -79,7 +79,7 @@ def test_one_alone_cannot_be_united(hand: Hand) -> None:
     before = hand.objects()
     hand.act("objects.unite")
     assert hand.objects() == before
-    assert "two objects" in hand.window.status.currentMessage()
+    assert "two objects" in hand.window.notices.text
 
 
 def test_lines_have_no_area_to_unite(hand: Hand) -> None:
@@ -88,7 +88,7 @@ def test_lines_have_no_area_to_unite(hand: Hand) -> None:
     before = hand.objects()
     hand.act("objects.smooth")
     assert hand.objects() == before
-    assert "lines and points" in hand.window.status.currentMessage()
+    assert "lines and points" in hand.window.notices.text
 
 
 def test_objects_apart_share_nothing_and_stay(hand: Hand) -> None:
@@ -100,4 +100,4 @@ def test_objects_apart_share_nothing_and_stay(hand: Hand) -> None:
     hand.wait()
     hand.act("objects.intersect")
     assert len(hand.objects()) == 2
-    assert "in common" in hand.window.status.currentMessage()
+    assert "in common" in hand.window.notices.text

@@ -153,7 +153,7 @@ def test_planes_have_names(hand: Hand, tmp_path: Path) -> None:
 
 
 def test_every_action_of_the_menus_has_words_and_a_command(hand: Hand) -> None:
-    for menu in hand.window._menus.values():
+    for menu in hand.window.menus.all().values():
         for action in menu.actions():
             assert action.isSeparator() or action.text().strip()
 

@@ -139,7 +139,7 @@ def test_a_point_has_no_area(hand: Hand, bench: RunBench) -> None:
     assert run(hand, bench) == []
     said = "The selected object has no area; select outlines that enclose something."
     assert said in texts(bench.panel)
-    assert hand.window.status.currentMessage() == said
+    assert hand.window.notices.text == said
 
 
 def test_without_areas_there_is_nothing_to_choose(hand: Hand, bench: RunBench) -> None:
@@ -184,7 +184,7 @@ def test_a_second_start_waits_and_a_cancel_forgets_the_first(hand: Hand, bench: 
     assert "Reading the outlines" in texts(bench.panel)
     bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP))
     assert not bench.runs.active
-    assert "still being read" in hand.window.status.currentMessage()
+    assert "still being read" in hand.window.notices.text
     button = next(b for b in bench.panel.findChildren(QPushButton) if b.text() == "Cancel")
     assert button.isVisible()
     hand.qtbot.mouseClick(button, LEFT)

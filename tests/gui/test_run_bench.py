@@ -110,7 +110,7 @@ def test_nothing_selected_is_said(qtbot: QtBot, window: MainWindow) -> None:
     bench = run_bench(window)
     bench.start(RunChoice("nuclei-unet", Extent.SELECTION, CAP))
     assert not bench.runs.active
-    assert "Nothing is selected" in window.status.currentMessage()
+    assert "Nothing is selected" in window.notices.text
 
 
 def test_closing_during_a_run_asks(
@@ -134,6 +134,6 @@ def test_a_file_that_is_no_model_is_refused_in_words(
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")
     window.dropped.emit([path])
-    qtbot.waitUntil(lambda: "broken.onnx" in window.status.currentMessage(), timeout=60_000)
+    qtbot.waitUntil(lambda: "broken.onnx" in window.notices.text, timeout=60_000)
     qtbot.waitUntil(lambda: not window.work.jobs, timeout=60_000)
-    assert "Trying out" not in window.status.currentMessage()
+    assert "Trying out" not in window.status.going

@@ -88,7 +88,7 @@ def test_where_nothing_can_be_written_it_is_said(
     hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     save(hand, monkeypatch, tmp_path / "no such folder" / name, "")
-    assert "cannot be written; choose another folder" in hand.window.status.currentMessage()
+    assert "cannot be written; choose another folder" in hand.window.notices.text
 
 
 def test_the_clipboard_gets_the_view(hand: Hand) -> None:

@@ -7,8 +7,7 @@ crash the project is what it was after the last one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,39 +15,27 @@ from PySide6.QtCore import QObject, Signal
 
 from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.errors import UsageError
-from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Edit, Project, SlideRecord
-from tilescope_desktop.bridge.project_desk import OpenProject, ProjectDesk
-from tilescope_desktop.bridge.work import Job, Report, Work
+from tilescope_desktop.bridge.project_desk import Moved, OpenProject, ProjectDesk, Stranded
 from tilescope_desktop.model import project_tasks as tasks
 from tilescope_desktop.model.authors import edited
-from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
+from tilescope_desktop.model.object_classes import DEFAULT_CLASSES, colors_of, followed
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.outline_edits import OutlineEdit
-from tilescope_desktop.model.places import Remembered, data_folder, new_project_path
-from tilescope_desktop.model.project_tasks import OpenSlide, State
+from tilescope_desktop.model.places import Remembered, data_folder, new_project_path, now, refuges
+from tilescope_desktop.model.project_tasks import Fresh, OpenSlide, State
 from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected, Wishes
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True, eq=False)
-class Fresh:
-    """An object that is painted from memory until a picture of the project shows it.
-
-    ``revision`` is None until it is stored.
-    """
-
-    slide: OpenSlide
-    annotation: Annotation
-    revision: int | None = None
 
 
 class Annotations(QObject):
     """The objects of the open project; used from the window's thread.
 
     ``changed`` tells that objects are others than before or look otherwise, ``refreshed`` that
-    classes, counts or what can be undone are, ``said`` what was done, ``failed`` why not.
+    classes, counts or what can be undone are, ``slides_found`` that the project was asked what it
+    knows of the slides, ``said`` what was done, ``failed`` why not, ``edit_failed`` why an edit was
+    not made, ``displaced`` what became of a project whose file went away.
 
     Parameters
     ----------
@@ -63,18 +50,23 @@ class Annotations(QObject):
     saved = Signal(str)
     said = Signal(str)
     failed = Signal(object)
+    edit_failed = Signal(object)
+    slides_found = Signal()
+    displaced = Signal(object)
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.folder = data_folder() if folder is None else folder
         self.remembered = Remembered(self.folder)
-        self.desk = ProjectDesk(self)
+        self.desk = ProjectDesk(lambda path: refuges(self.folder, path, now()), self)
+        self.desk.displaced.connect(self._displace)
         self.project: OpenProject | None = None
+        self.is_stranded = False
         self.revision = 0
         self.is_lent = False
         self.active_class: str | None = None
         self.classes: tuple[ObjectClass, ...] = DEFAULT_CLASSES
-        self.style = ObjectStyle(_colors(DEFAULT_CLASSES))
+        self.style = ObjectStyle(colors_of(DEFAULT_CLASSES))
         self.counts: dict[OpenSlide, dict[str | None, int]] = {}
         self.undo_label: str | None = None
         self.redo_label: str | None = None
@@ -112,7 +104,7 @@ class Annotations(QObject):
         ``then`` gets its slides.
         """
         if self.is_lent:
-            self.said.emit(_LENT)
+            self.edit_failed.emit(UsageError(_LENT))
             return
 
         def done(project: OpenProject) -> None:
@@ -126,7 +118,7 @@ class Annotations(QObject):
     def close_project(self) -> None:
         """Put the project away; nothing has to be saved."""
         if self.is_lent:
-            self.said.emit(_LENT)
+            self.edit_failed.emit(UsageError(_LENT))
             return
         self.desk.shut()
         self.project = None
@@ -141,45 +133,33 @@ class Annotations(QObject):
         self.refreshed.emit()
         self.project_changed.emit()
 
-    def lend(
-        self,
-        work: Work,
-        name: str,
-        run: Callable[[Path, CancellationToken, Report], T],
-        on_done: Callable[[T], None],
-        on_report: Report = lambda _report: None,
-    ) -> Job | None:
-        """Let a job write to the project's file itself; edits are refused meanwhile.
+    def save_as(self, path: Path, then: Callable[[], None]) -> None:
+        """Go on in a copy of the project at another place."""
+        if self.is_lent or self.project is None:
+            self.edit_failed.emit(UsageError(_LENT))
+            return
 
-        A project is made when none is open. What the job did is shown when it is over, however it
-        ended; a failure is told by ``failed``.
-        """
-        if not self._may_edit():
-            return None
-        if self.project is None:
-            if not self._slides:
-                self.failed.emit(UsageError("open a slide or a project first"))
-                return None
-            self._make_project(self._slides[-1])
-        assert self.project is not None
-        path = self.project.path
+        def done(project: OpenProject) -> None:
+            self._take_project(project)
+            then()
+
+        self.desk.save_as(path, done, self.failed.emit)
+
+    def begin_loan(self) -> bool:
+        """Refuse edits until the loan ends; a project is made when none is open."""
+        if not self._may_edit() or not self._has_project():
+            return False
         self.is_lent = True
         self.refreshed.emit()
+        return True
 
-        def body(token: CancellationToken, report: Report) -> T:
-            return self.desk.lent(path, lambda: run(path, token, report))
-
-        def done(result: T) -> None:
-            self._take_back()
-            on_done(result)
-
-        def failed(error: BaseException) -> None:
-            self._take_back()
-            self.failed.emit(error)
-
-        return work.start(
-            name, body, done, failed, on_report, on_cancelled=lambda _result: self._take_back()
-        )
+    def end_loan(self, *, discards: bool) -> None:
+        """Take edits again, and show what was done with the project, or delete it."""
+        self.is_lent = False
+        if discards and self.project is not None:
+            self.desk.discard(self.project.path)
+            self.close_project()
+        self._refresh(finds=True)
 
     def close(self) -> None:
         """Finish all edits and close the project, which is offered again at the next start."""
@@ -202,10 +182,8 @@ class Annotations(QObject):
 
     def add(self, slide: OpenSlide, annotations: Sequence[Annotation], label: str) -> None:
         """Add objects as one edit and select them; a project is made when none is open."""
-        if not annotations or not self._may_edit():
+        if not annotations or not self._may_edit() or not self._has_project(slide):
             return
-        if self.project is None:
-            self._make_project(slide)
         fresh = [Fresh(slide, annotation) for annotation in annotations]
         ids = tuple(annotation.id for annotation in annotations)
         slides = tuple(self._slides)
@@ -219,18 +197,24 @@ class Annotations(QObject):
         self._edit(run, slide, ids, fresh)
 
     def delete_selected(self) -> None:
-        """Delete what is selected; locked objects refuse."""
+        """Delete what is selected, and say which objects stay because they are locked."""
         ids, slide = self.selected_ids, self.selected_slide
         if not ids or slide is None or not self._may_edit():
             return
 
         def refused(error: BaseException) -> None:
             self.select(slide, ids)
-            self.failed.emit(error)
+            self.edit_failed.emit(error)
+
+        def say(outcome: tuple[int, tuple[str, ...]]) -> None:
+            count, left = outcome
+            if left:
+                self.select(slide, left)
+                self.said.emit(f"{count:,} deleted; {len(left):,} locked and still there")
 
         # At once, so that a key that follows does not mean what is about to be gone.
         self.select_nothing()
-        self._edit(lambda project: project.delete(ids), None, (), on_error=refused)
+        self._edit(lambda project: tasks.delete(project, ids), None, (), then=say, on_error=refused)
 
     def set_class(self, class_name: str | None) -> None:
         """Choose the class of what is drawn next, and give it to what is selected."""
@@ -257,16 +241,22 @@ class Annotations(QObject):
             self._edit(lambda project: tasks.put_into(project, chosen, parent), slide, chosen)
 
     def put_classes(self, classes: Sequence[ObjectClass]) -> None:
-        """Add classes, or change their colours and keys."""
-        if not self._may_edit():
-            return
-        if self.project is None:
-            if not self._slides:
-                self.failed.emit(UsageError("open a slide or a project first"))
-                return
-            self._make_project(self._slides[-1])
-        slide, ids = self.selected_slide, self.selected_ids
-        self._edit(lambda project: project.put_classes(classes), slide, ids)
+        """Add classes, or change their colours and keys, as nothing to undo."""
+        self.change_classes(lambda project: project.put_classes(classes))
+
+    def change_classes(self, change: Callable[[Project], object]) -> None:
+        """Change classes, and objects with them; a project is made when none is open."""
+        self._change_any(change)
+
+    def enter_pixel_size(self, slide: OpenSlide, um_per_px: float) -> None:
+        """Keep what the user says of the size of a pixel, for every view of the slide."""
+        slides = tuple(self._slides)
+
+        def run(project: Project) -> None:
+            tasks.enter_size(project, slide, um_per_px)
+            tasks.find_slides(project, slides)
+
+        self._change_any(run, slide)
 
     def undo(self) -> None:
         """Take the newest edit back."""
@@ -323,7 +313,7 @@ class Annotations(QObject):
         try:
             annotation, label = tasks.drawn(wish, slide, self.active_class)
         except UsageError as error:
-            self.failed.emit(error)
+            self.edit_failed.emit(error)
             return
         self.add(slide, [annotation], label)
 
@@ -357,6 +347,11 @@ class Annotations(QObject):
             return tasks.state_of(project, slides, slide, choose(project))
 
         self.desk.ask(run, self._take_state, self.failed.emit)
+
+    def _change_any(self, run: Callable[[Project], object], *slides: OpenSlide) -> None:
+        """Change the project, which is made when none is open; the selection stays."""
+        if self._may_edit() and self._has_project(*slides):
+            self._edit(run, self.selected_slide, self.selected_ids)
 
     def _change(self, run: Callable[[Project], object], ids: Sequence[str]) -> None:
         """Edit what is selected, if anything is."""
@@ -395,28 +390,40 @@ class Annotations(QObject):
             for one in fresh:
                 one.revision = self.revision + 1
             self._note_change()
-            self.saved.emit(f"saved {datetime.now().astimezone():%H:%M:%S}")
+            self.saved.emit("not saved" if self.is_stranded else f"saved {now():%H:%M:%S}")
 
         def failed(error: BaseException) -> None:
             self.fresh = [one for one in self.fresh if one not in fresh]
             self._note_change()
             self._refresh()
-            (on_error or self.failed.emit)(error)
+            (on_error or self.edit_failed.emit)(error)
 
-        self.desk.ask(both, done, failed)
+        self.desk.edit(both, done, failed)
         self.changed.emit()
 
     def _may_edit(self) -> bool:
         if self.is_lent:
-            self.said.emit(_LENT)
+            self.edit_failed.emit(UsageError(_LENT))
             return False
         if self.project is not None and not self.project.writable:
-            self.failed.emit(UsageError(self.project.statement))
+            self.edit_failed.emit(UsageError(self.project.statement))
             return False
         return True
 
+    def _has_project(self, *slides: OpenSlide) -> bool:
+        """Make a project for the first of these slides, or the last, when none is open."""
+        slides = slides or tuple(self._slides[-1:])
+        if slides and slides[0].identity is None:
+            self.edit_failed.emit(UsageError(f"{slides[0].path}: {_FAR}"))
+            return False
+        if self.project is None and slides:
+            self._make_project(slides[0])
+        elif self.project is None:
+            self.failed.emit(UsageError("open a slide or a project first"))
+        return self.project is not None
+
     def _make_project(self, slide: OpenSlide) -> None:
-        path = new_project_path(self.folder, slide.path.name, datetime.now().astimezone())
+        path = new_project_path(self.folder, slide.path.name, now())
         self.project = OpenProject(path, True, "")
 
         def failed(error: BaseException) -> None:
@@ -427,15 +434,21 @@ class Annotations(QObject):
         self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
 
     def _take_project(self, project: OpenProject) -> None:
-        self.project = project
+        self.project, self.is_stranded = project, False
         self.remembered.note_project(project.path)
         self.select_nothing()
         self._refresh(finds=True)
         self.project_changed.emit()
 
-    def _take_back(self) -> None:
-        self.is_lent = False
-        self._refresh(finds=True)
+    def _displace(self, news: Moved | Stranded) -> None:
+        if self.project is not None and self.project.path == news.before:
+            self.is_stranded = isinstance(news, Stranded)
+            if isinstance(news, Moved):
+                self.project = news.now
+                self.remembered.note_project(news.now.path)
+                self._note_change()
+                self.project_changed.emit()
+        self.displaced.emit(news)
 
     def _refresh(self, *, finds: bool = False) -> None:
         if self.project is None:
@@ -454,6 +467,8 @@ class Annotations(QObject):
                 )
             self._take_state(state)
             self._note_change()
+            if finds:
+                self.slides_found.emit()
 
         self.desk.ask(run, done, lambda _error: None)
 
@@ -463,8 +478,11 @@ class Annotations(QObject):
     def _take_state(self, state: State) -> None:
         if self.project is None:  # it was put away before this was answered
             return
-        self.classes = state.classes
-        self.style = replace(self.style, colors=_colors(state.classes))
+        called = followed(self.classes, state.classes)
+        self.classes, self.active_class = state.classes, called(self.active_class)
+        hidden = {called(name) for name in self.style.hidden if name is None or called(name)}
+        colors = colors_of(state.classes)
+        self.style = replace(self.style, colors=colors, hidden=frozenset(hidden))
         self.counts = state.counts
         self.undo_label, self.redo_label = state.undo, state.redo
         self.selected_slide, self.selected_ids = state.slide, state.ids
@@ -477,8 +495,5 @@ class Annotations(QObject):
         self.changed.emit()
 
 
+_FAR = "a project holds slides on a disk; copy the slide to one first"
 _LENT = "The project is being written to; wait until that is done, or cancel it"
-
-
-def _colors(classes: Sequence[ObjectClass]) -> dict[str, tuple[int, int, int]]:
-    return {one.name: one.color for one in classes}

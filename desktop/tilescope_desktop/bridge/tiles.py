@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -82,8 +82,17 @@ class Tiles(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    key: TileKey
+    error: BaseException
+
+
 class TileService(QObject):
     """The picture cache, its workers, and what is shown: slides, and maps over them.
+
+    ``ready`` tells which tiles arrived or failed, ``failed`` the id of what could not be read in
+    places, and why.
 
     Parameters
     ----------
@@ -94,6 +103,7 @@ class TileService(QObject):
     """
 
     ready = Signal(list)
+    failed = Signal(object, object)
 
     def __init__(
         self,
@@ -110,6 +120,9 @@ class TileService(QObject):
         self._shown: dict[SlideId, Tiles] = {}
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self.ready)
+        self._faults = Mailbox(self)
+        self._faults.arrived.connect(self._note_faults)
+        self._faulty: dict[SlideId, set[TileKey]] = {}
         count = threads or min(_MOST_THREADS, os.cpu_count() or 1)
         self.loader = TileLoader(pictures, self._load, self._mailbox.post, threads=count)
 
@@ -133,12 +146,37 @@ class TileService(QObject):
         """Forget the pictures of something; its tiles on their way are dropped on arrival."""
         self._shown.pop(tiles.id, None)
         self.pictures.drop_slide(tiles.id)
+        self.loader.forgive(self._faulty.pop(tiles.id, ()))
+
+    def faults(self, slide: SlideId) -> int:
+        """Return how many tiles of what is shown could not be read."""
+        return len(self._faulty.get(slide, ()))
+
+    def try_again(self, slide: SlideId) -> None:
+        """Read the tiles anew that could not be read."""
+        self.loader.forgive(self._faulty.pop(slide, ()))
 
     def close(self) -> None:
         """Stop the workers; calling it twice is fine."""
         self._mailbox.close()
+        self._faults.close()
         self.loader.close()
         self._shown.clear()
 
     def _load(self, key: TileKey) -> NDArray[np.uint32]:
-        return self._shown[key.slide].picture(key)
+        tiles = self._shown[key.slide]
+        try:
+            return tiles.picture(key)
+        except Exception as error:
+            self._faults.post(_Fault(key, error))
+            raise
+
+    def _note_faults(self, faults: list[_Fault]) -> None:
+        reasons: dict[SlideId, BaseException] = {}
+        for fault in faults:
+            slide = fault.key.slide
+            if slide in self._shown:  # else it was closed meanwhile
+                self._faulty.setdefault(slide, set()).add(fault.key)
+                reasons.setdefault(slide, fault.error)
+        for slide, error in reasons.items():
+            self.failed.emit(slide, error)

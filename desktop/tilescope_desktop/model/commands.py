@@ -26,15 +26,18 @@ class Command:
         Tells whether it can be done now.
     is_checked
         Tells whether it is switched on; None for what is no switch.
+    also
+        More keys that do it, where nothing else has them and the user did not change its keys.
     """
 
     id: str
     title: str
     menu: str
-    run: Callable[[], None]
+    run: Callable[[], object]
     shortcut: str = ""
     is_enabled: Callable[[], bool] = lambda: True
     is_checked: Callable[[], bool] | None = None
+    also: tuple[str, ...] = ()
 
 
 def matching(commands: Iterable[Command], typed: str) -> list[Command]:

@@ -31,6 +31,8 @@ NAPARI: Mapping[str, str] = {
     "view.turn-back": "Ctrl+Shift+T",
     "view.palette": "Ctrl+Shift+P",
     "project.open": "Ctrl+Alt+O",
+    **{f"view.channel-{number}": "" for number in range(1, 10)},
+    **{f"objects.class-{number}": str(number) for number in range(10)},
     "objects.shows-annotations": "V",
     "objects.shows-detections": "Shift+V",
     "objects.fills-detections": "Ctrl+F",
@@ -74,7 +76,8 @@ class Keymap:
     """The keys of all commands.
 
     A key does one thing. What the user gave a key comes before what the map gives it, and of two
-    commands with the same claim the one that stands first has it.
+    commands with the same claim the one that stands first has it. What is left over does what
+    claims it as one key more.
 
     Attributes
     ----------
@@ -108,6 +111,14 @@ class Keymap:
             command.id: keys if held.get(keys := self.wish_of(command)) == command.id else ""
             for command in commands
         }
+
+    def more_keys(self, commands: Sequence[Command]) -> dict[str, tuple[str, ...]]:
+        """Return what else does a command by its id, for those that have more than one key."""
+        found: dict[str, tuple[str, ...]] = {}
+        for keys, command in self._holders(commands).items():
+            if keys != self.wish_of(command):
+                found[command.id] = (*found.get(command.id, ()), keys)
+        return found
 
     def conflicts(self, commands: Sequence[Command]) -> dict[str, Command]:
         """Return, by the id of each command that goes without its keys, which one has them."""
@@ -143,6 +154,10 @@ class Keymap:
             for command in commands:
                 keys = self.wish_of(command)
                 if keys and keys not in RESERVED and self.is_own(command) == is_own:
+                    holders.setdefault(keys, command)
+        for command in commands:
+            for keys in () if self.is_own(command) else map(normal, command.also):
+                if keys not in RESERVED:
                     holders.setdefault(keys, command)
         return holders
 

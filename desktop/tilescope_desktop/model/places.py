@@ -6,6 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
+from tilescope.io.address import parse_address
 from tilescope_desktop.model.settings import KeptFile
 
 DATA_VARIABLE = "TILESCOPE_DATA"
@@ -29,12 +30,28 @@ def data_folder() -> Path:
 def new_project_path(folder: Path, slide_name: str, when: datetime) -> Path:
     """Return where the project of a slide goes that nobody made one for; nothing is there yet."""
     stem = "".join(c if c.isalnum() or c in "-_ ." else "_" for c in Path(slide_name).stem)[:60]
-    base = folder / "projects" / f"{stem or 'slide'} {when:%Y-%m-%d %H.%M.%S}"
-    path, count = base.with_name(base.name + PROJECT_SUFFIX), 1
-    while path.exists():
+    name = f"{stem or 'slide'} {when:%Y-%m-%d %H.%M.%S}{PROJECT_SUFFIX}"
+    return _free(folder / "projects" / name)
+
+
+def now() -> datetime:
+    """Return the time where the user is."""
+    return datetime.now().astimezone()
+
+
+def refuges(folder: Path, project: Path, when: datetime) -> list[Path]:
+    """Return where a project may go on whose file is gone: beside it, else among the user's own."""
+    beside = f"{project.stem} kept {when:%Y-%m-%d %H.%M.%S}{PROJECT_SUFFIX}"
+    return [_free(project.with_name(beside)), _free(folder / "projects" / beside)]
+
+
+def _free(path: Path) -> Path:
+    """Return a path, or one like it, at which nothing is."""
+    found, count = path, 1
+    while found.exists():
         count += 1
-        path = base.with_name(f"{base.name} {count}{PROJECT_SUFFIX}")
-    return path
+        found = path.with_name(f"{path.stem} {count}{path.suffix}")
+    return found
 
 
 class Remembered:
@@ -61,7 +78,9 @@ class Remembered:
 
     def note_file(self, path: Path) -> None:
         """Remember a file as the newest one."""
-        names = [str(path.absolute()), *(str(known) for known in self.recent)]
+        is_remote = parse_address(path).url is not None
+        name = str(path if is_remote else path.absolute())
+        names = [name, *(str(known) for known in self.recent)]
         self._file.write("recent", list(dict.fromkeys(names))[:_MOST_RECENT])
 
     def note_project(self, path: Path | None) -> None:

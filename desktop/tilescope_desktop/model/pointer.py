@@ -15,6 +15,8 @@ class PointerKind(StrEnum):
     MOVE = "move"
     RELEASE = "release"
     DOUBLE = "double"
+    CLICK = "click"
+    """Down and up at one place, where the tool had left the press to the view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Pointer:
     l0_per_px
         Level-0 pixels per screen pixel: sizes that are meant for the eye follow it.
     is_primary, is_secondary
-        Whether the left and the right button are down, or were just released.
+        Whether it is the left or the right button that is down, or was just released.
     """
 
     kind: PointerKind

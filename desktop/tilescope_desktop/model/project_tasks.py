@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,8 +15,8 @@ from tilescope.domain.annotation import Annotation, Author, ObjectClass
 from tilescope.domain.geometry import Point, Rect
 from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
-from tilescope.errors import TilescopeError, UsageError
-from tilescope.jobs.project_slides import add_slide, identity_of_slide
+from tilescope.errors import UsageError
+from tilescope.jobs.project_slides import add_slide, enter_pixel_size, entered_pixel_size
 from tilescope.ops import measures
 from tilescope.ops.validity import clean
 from tilescope.store.history import Edit, Standing
@@ -45,8 +45,12 @@ class OpenSlide:
 
     Attributes
     ----------
+    identity
+        What projects know it by, as it was when it was opened; None where it cannot be in one.
     number
         Its number in the open project; None while nothing of it is there.
+    entered_um
+        What the open project knows that the user said of the size of a pixel, in micrometres.
     pixel_size
         What the user or else the slide says.
     plane
@@ -55,10 +59,11 @@ class OpenSlide:
 
     path: Path
     info: SlideInfo
+    identity: str | None = None
     number: int | None = None
+    entered_um: float | None = None
     pixel_size: PixelSize | None = None
     plane: tuple[int, int] = (0, 0)
-    _identity: str | None = field(default=None, init=False)
 
     def is_same(self, other: OpenSlide | None) -> bool:
         """Tell whether both are one slide of the project, which may be open twice."""
@@ -66,14 +71,17 @@ class OpenSlide:
             return self is other
         return self.number is not None and self.number == other.number
 
-    def identity(self) -> str | None:
-        """Return what it is known by in a project; None where it cannot be in one."""
-        if self._identity is None:
-            try:
-                self._identity = identity_of_slide(self.path, self.info)
-            except (TilescopeError, OSError):
-                return None
-        return self._identity
+
+@dataclass(slots=True, eq=False)
+class Fresh:
+    """An object that is painted from memory until a picture of the project shows it.
+
+    ``revision`` is None until it is stored.
+    """
+
+    slide: OpenSlide
+    annotation: Annotation
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,22 +139,35 @@ def find_slides(project: Project, slides: Sequence[OpenSlide]) -> None:
     """Give open slides their numbers; one that was moved is linked anew."""
     known = {record.identity: record for record in project.slides()}
     for slide in slides:
-        identity = slide.identity()
-        record = None if identity is None else known.get(identity)
+        record = None if slide.identity is None else known.get(slide.identity)
         slide.number = None if record is None else record.slide
-        if record is None or identity is None or not project.writable:
+        slide.entered_um = None if record is None else entered_pixel_size(record)
+        if record is None or not project.writable:
             continue
-        if not any(path.exists() for path in record.candidates(project.path)):
-            project.relink(record.slide, slide.path, identity)
+        if not record.is_found(project.path):
+            project.relink(record.slide, slide.path, record.identity)
+
+
+def put_slide(project: Project, slide: OpenSlide) -> int:
+    """Return the number of a slide, which is added if it is new."""
+    if slide.number is None:
+        slide.number = add_slide(
+            project, slide.path, slide.info, slide.pixel_size, identity=slide.identity
+        )
+    return slide.number
+
+
+def enter_size(project: Project, slide: OpenSlide, um_per_px: float) -> None:
+    """Store what the user says of the size of a pixel; a slide that is new is added."""
+    enter_pixel_size(project, put_slide(project, slide), um_per_px)
+    slide.entered_um = um_per_px
 
 
 def insert(
     project: Project, slide: OpenSlide, annotations: Sequence[Annotation], label: str
 ) -> None:
     """Add objects to a slide, which is added too if it is new."""
-    if slide.number is None:
-        slide.number = add_slide(project, slide.path, slide.info, slide.pixel_size)
-    project.insert(slide.number, [annotations], label=label)
+    project.insert(put_slide(project, slide), [annotations], label=label)
 
 
 def drawn(
@@ -226,6 +247,24 @@ def reshaped(
     )
 
 
+def delete(project: Project, ids: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Delete objects that are not locked; return how many, and the ids of those that stay.
+
+    Raises
+    ------
+    UsageError
+        When all of them are locked.
+    """
+    try:
+        return project.delete(ids), ()
+    except UsageError:
+        found = [one for one in map(project.get, ids) if one is not None]
+        free = [one.id for one in found if not one.locked]
+        if not free:
+            raise
+        return project.delete(free), tuple(one.id for one in found if one.locked)
+
+
 def put_into(project: Project, ids: Sequence[str], parent: str | None) -> None:
     """Let objects lie in another, or in none, as one edit.
 
@@ -263,6 +302,8 @@ def picked(
 ) -> tuple[str, ...]:
     """Return what is selected after a click."""
     name = _name_at(project, slide, wish.at_l0, wish.reach_px, style)
+    if wish.keeps and (name is None or name in before):
+        return tuple(before)
     if not wish.toggles:
         return () if name is None else (name,)
     kept = tuple(one for one in before if one != name)
@@ -292,6 +333,9 @@ def _name_at(
 ) -> str | None:
     rect = _around((at.x - reach, at.y - reach, at.x + reach, at.y + reach))
     found = _shown(project, slide, rect, _CANDIDATES, style)
+    if found is not None and not found.is_complete and reach > 1:
+        # Of a crowd, seen from afar, what is nearest; not any that happens to be read first.
+        return _name_at(project, slide, at, reach / 4, style)
     index = None if found is None else object_at(found, at, reach)
     return None if found is None or index is None else found.id_of(index)
 

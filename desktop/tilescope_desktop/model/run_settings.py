@@ -109,7 +109,9 @@ def report_text(report: RunReport) -> str:
     if report.within is not None:
         count = report.within["areas"]
         found += f" inside {count:,} area{'' if count == 1 else 's'}"
-    return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}"
+    kept = 0 if report.project is None else report.project["kept"]
+    stays = f"; {kept:,} that you changed stay as they are" if kept else ""
+    return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}{stays}"
 
 
 def _duration(seconds: float) -> str:

@@ -120,9 +120,16 @@ class Viewport:
         )
         return replace(scaled, centre_l0=centre)
 
-    def rotated(self, rotation_deg: float) -> Self:
-        """Return the view turned to an angle, about its centre."""
-        return replace(self, rotation_deg=rotation_deg % 360.0)
+    def rotated(self, rotation_deg: float, at: Point | None = None) -> Self:
+        """Return the view turned to an angle, about its centre or another point of the widget."""
+        turned = replace(self, rotation_deg=rotation_deg % 360.0)
+        if at is None:
+            return turned
+        before, after = self.to_l0(at), turned.to_l0(at)
+        centre = Point(
+            turned.centre_l0.x + before.x - after.x, turned.centre_l0.y + before.y - after.y
+        )
+        return replace(turned, centre_l0=centre)
 
     def flipped(self) -> Self:
         """Return the view with left and right swapped."""

@@ -20,10 +20,12 @@ from tilescope_desktop.view.class_panel import ClassPanel
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.hierarchy_panel import HierarchyPanel
 from tilescope_desktop.view.main_window import MainWindow
-from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.object_menus import ObjectMenus
 from tilescope_desktop.view.object_panel import ObjectPanel
+from tilescope_desktop.view.pixel_sizes import PixelSizes
 from tilescope_desktop.view.project_commands import ProjectDesktop, project_commands
 from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.tile_faults import TileFaults
 from tilescope_desktop.view.tool_bar import ToolBar
 from tilescope_desktop.view.tool_bench import ToolBench
 
@@ -45,8 +47,13 @@ class Annotating(QObject):
         self.pictures = ObjectPictures(self.annotations.desk, self)
         self.pictures.failed.connect(window.show_error)
         self.bench = ToolBench(lambda: window.tab, self.annotations, self.pictures, self)
-        self.opener = FileOpener(self.annotations.remembered, window.open_slide, self)
-        self.notices = NoticeBar(window)
+        self.notices = window.notices
+        self.opener = FileOpener(
+            self.annotations.remembered,
+            self._show_slide,
+            window.show_error,
+            self,
+        )
         self.desktop = ProjectDesktop(
             window, self.annotations, self.bench, self.opener, self.notices
         )
@@ -55,11 +62,15 @@ class Annotating(QObject):
         self._window = window
         window.tab_opened.connect(self.bench.adopt)
         window.tab_closed.connect(self.bench.release)
+        self.pixel_sizes = PixelSizes(window, self.annotations, self.bench)
+        self.tile_faults = TileFaults(window)
         window.tab_changed.connect(self._show_tab)
         window.closed.connect(self.close)
         window.dropped.connect(self.opener.open)
         self._add_commands()
         self.classes = ClassPanel(self.annotations, lambda: self.bench.front_slide)
+        self.classes.key_of = lambda key: window.keys.get(f"objects.class-{key}", "")
+        window.keys_changed.connect(self.classes.refresh)
         self.objects = ObjectPanel(self.bench, self.annotations, lambda: window.tab, window.work)
         classes = window.add_panel("Classes", self.classes)
         channels = window.findChild(QDockWidget, "dock-channels")
@@ -75,6 +86,11 @@ class Annotating(QObject):
         window.tabifyDockWidget(classes, tree)
         classes.raise_()
         self.bar = ToolBar(window, self.bench)
+        self.menus = ObjectMenus(window, self.bench, self.annotations)
+        self.menus.serve(self.objects.table)
+        self.menus.serve(self.hierarchy.tree)
+        window.tab_opened.connect(self.menus.watch)
+        window.add_commands([self.menus.command()])
 
     def add_tool(self, tool: Tool, shortcut: str = "") -> None:
         """Offer one more tool, in menu, palette and tool bar."""
@@ -103,6 +119,10 @@ class Annotating(QObject):
         window.add_commands(object_commands(self.annotations))
         self.annotations.refreshed.connect(window.refresh_commands)
         self.annotations.selection_changed.connect(window.refresh_commands)
+        self.bench.pending_changed.connect(window.refresh_commands)
+
+    def _show_slide(self, path: Path) -> None:
+        self.desktop.show_slide(path)
 
     def _show_tab(self, tab: SlideTab | None) -> None:
         self.classes.refresh()

@@ -16,6 +16,7 @@ from tilescope_desktop.model.outline_edits import (
     unite,
 )
 from tilescope_desktop.model.tools.tool import Tool
+from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.tool_bench import ToolBench
 
 _TOOL_KEYS = {
@@ -33,6 +34,7 @@ _TOOL_KEYS = {
     "vertices": "E",
     "ruler": "Shift+L",
 }
+_MORE_TOOL_KEYS = {"select": ("Shift+S",)}
 _OUTLINE_EDITS = (
     ("unite", "Unite", unite),
     ("intersect", "Keep what they share", intersect),
@@ -62,37 +64,65 @@ def tool_command(bench: ToolBench, tool: Tool, shortcut: str) -> Command:
         lambda: bench.take_tool(tool.id),
         shortcut,
         is_checked=lambda: bench.tool.id == tool.id,
+        also=_MORE_TOOL_KEYS.get(tool.id, ()),
     )
 
 
 def edit_commands(bench: ToolBench, annotations: Annotations) -> list[Command]:
     """Return the commands that change objects."""
 
+    def delete() -> None:
+        if not bench.take_back():
+            annotations.delete_selected()
+
+    def undo() -> None:
+        if not bench.take_back():
+            annotations.undo()
+
+    def can_undo() -> bool:
+        return bench.is_pending or annotations.undo_label is not None
+
+    def can_redo() -> bool:
+        return not bench.is_pending and annotations.redo_label is not None
+
+    def can_delete() -> bool:
+        return bench.is_pending or bool(annotations.selected_ids)
+
+    return [
+        Command("edit.undo", "Undo", "Edit", undo, "Ctrl+Z", can_undo),
+        Command(
+            "edit.redo",
+            "Redo",
+            "Edit",
+            annotations.redo,
+            "Ctrl+Shift+Z",
+            can_redo,
+            also=("Ctrl+Y",),
+        ),
+        Command("edit.delete", "Delete", "Edit", delete, "Del", can_delete),
+        *_selection_commands(bench, annotations),
+    ]
+
+
+def _selection_commands(bench: ToolBench, annotations: Annotations) -> list[Command]:
     def has_selection() -> bool:
         return bool(annotations.selected_ids)
-
-    def delete() -> None:
-        if not bench.step_back():
-            annotations.delete_selected()
 
     def select_all() -> None:
         slide = bench.front_slide
         if slide is not None:
             annotations.select_all(slide)
 
+    def fly() -> None:
+        tab = bench.tab
+        box = None if tab is None else bench.selected_box(tab)
+        if tab is not None and box is not None:
+            fly_to(tab, box)
+
     def lock(is_locked: bool) -> Callable[[], None]:
         return lambda: annotations.lock_selected(is_locked)
 
-    def can_undo() -> bool:
-        return annotations.undo_label is not None
-
-    def can_redo() -> bool:
-        return annotations.redo_label is not None
-
     return [
-        Command("edit.undo", "Undo", "Edit", annotations.undo, "Ctrl+Z", can_undo),
-        Command("edit.redo", "Redo", "Edit", annotations.redo, "Ctrl+Shift+Z", can_redo),
-        Command("edit.delete", "Delete", "Edit", delete, "Del", has_selection),
         Command("edit.all", "Select all shown", "Edit", select_all, "Ctrl+A"),
         Command(
             "edit.none",
@@ -102,6 +132,7 @@ def edit_commands(bench: ToolBench, annotations: Annotations) -> list[Command]:
             "Ctrl+Alt+R",
             has_selection,
         ),
+        Command("objects.fly", "Go to what is selected", "Objects", fly, "", has_selection),
         Command("edit.lock", "Lock", "Edit", lock(True), "Ctrl+Shift+K", has_selection),
         Command("edit.unlock", "Unlock", "Edit", lock(False), "Ctrl+Alt+K", has_selection),
     ]
@@ -140,7 +171,7 @@ def object_commands(annotations: Annotations) -> list[Command]:
         Command("objects.stronger", "Stronger", "Objects", fade(_OPACITY_STEP), "Ctrl+]"),
         Command("objects.fainter", "Fainter", "Objects", fade(-_OPACITY_STEP), "Ctrl+["),
         *(_class_command(annotations, key) for key in "123456789"),
-        Command("objects.class-0", "No class", "", lambda: annotations.set_class(None), "0"),
+        Command("objects.class-0", "No class", "", lambda: annotations.set_class(None), "Alt+0"),
     ]
 
 
@@ -153,7 +184,7 @@ def _class_command(annotations: Annotations, key: str) -> Command:
         f"Class of key {key}",
         "",
         lambda: annotations.set_class(name()),
-        key,
+        f"Alt+{key}",
         lambda: name() is not None,
     )
 

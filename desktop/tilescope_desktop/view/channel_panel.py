@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QColorDialog,
     QDoubleSpinBox,
@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from tilescope.ops.compose import GAMMA_RANGE, ChannelStyle
 from tilescope_desktop.model.channels import Histogram
 from tilescope_desktop.view.histogram_view import HistogramView
+from tilescope_desktop.view.swatch import swatch
 
 #: A drag of the window is shown so often; each showing composes the visible tiles anew.
 _SHOW_EVERY_MS = 60
@@ -81,6 +82,13 @@ class ChannelPanel(QWidget):
         self._list.setCurrentRow(current)
         self._later.start()
 
+    def toggle(self, row: int) -> None:
+        """Show or hide a band, and mark it."""
+        item = self._list.item(row)
+        if item is not None:
+            self._list.setCurrentRow(row)
+            item.setCheckState(_check(item.checkState() != Qt.CheckState.Checked))
+
     def show_contrast(self) -> None:
         """Set the windows of the bands that are shown to what is there, once it is counted."""
         if self._histograms:
@@ -108,7 +116,7 @@ class ChannelPanel(QWidget):
         self._is_filling = True
         self._list.clear()
         for name, style in zip(names, styles, strict=True):
-            item = QListWidgetItem(_swatch(style.color), name)
+            item = QListWidgetItem(swatch(style.color), name)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(_check(style.visible))
             self._list.addItem(item)
@@ -188,7 +196,7 @@ class ChannelPanel(QWidget):
         color = QColorDialog.getColor(old, self, "Colour of the channel")
         if color.isValid():
             rgb = (color.red(), color.green(), color.blue())
-            self._list.item(row).setIcon(_swatch(rgb))
+            self._list.item(row).setIcon(swatch(rgb))
             self._change(replace(self._styles[row], color=rgb))
 
     def _reset_all(self) -> None:
@@ -197,12 +205,6 @@ class ChannelPanel(QWidget):
 
 def _windowed(style: ChannelStyle, counted: Histogram) -> ChannelStyle:
     return replace(style, low=counted.dark, high=counted.bright) if style.visible else style
-
-
-def _swatch(color: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(*color))
-    return QIcon(pixmap)
 
 
 def _check(is_on: bool) -> Qt.CheckState:

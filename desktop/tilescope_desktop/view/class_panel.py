@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QColor, QIcon, QPixmap
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QCheckBox,
-    QColorDialog,
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
-    QInputDialog,
     QLabel,
+    QMenu,
     QPushButton,
     QSlider,
     QTreeWidget,
@@ -25,8 +24,9 @@ from PySide6.QtWidgets import (
 
 from tilescope.domain.annotation import ObjectClass
 from tilescope_desktop.bridge.annotations import Annotations
-from tilescope_desktop.model.object_classes import new_class
 from tilescope_desktop.model.project_tasks import OpenSlide
+from tilescope_desktop.view.class_editor import ClassEditor
+from tilescope_desktop.view.swatch import swatch
 
 _NO_CLASS = "Unclassified"
 _NAME, _COUNT, _KEY = range(3)
@@ -45,6 +45,8 @@ class ClassPanel(QWidget):
     ----------
     front
         Returns the slide whose objects are counted.
+
+    ``key_of`` returns which keys give the class of a hot key.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class ClassPanel(QWidget):
         super().__init__(parent)
         self._annotations = annotations
         self._front = front
+        self.key_of: Callable[[str], str] = str
         self._is_filling = False
+        self.editor = ClassEditor(annotations, self)
         self._list = QTreeWidget()
         self._list.setRootIsDecorated(False)
         self._list.setUniformRowHeights(True)
@@ -70,6 +74,12 @@ class ClassPanel(QWidget):
         self._list.currentItemChanged.connect(self._mark)
         self._list.itemActivated.connect(lambda _item, _column: self._assign())
         self._list.itemChanged.connect(self._toggle)
+        self._list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self._list.customContextMenuRequested.connect(self._pop_up)
+        rename = QShortcut(QKeySequence(Qt.Key.Key_F2), self._list)
+        rename.setContext(Qt.ShortcutContext.WidgetShortcut)
+        rename.activated.connect(lambda: self._on_current(self.editor.rename))
+        self.menu = self._make_menu()
         self._opacity = QSlider(Qt.Orientation.Horizontal)
         self._opacity.setMaximum(100)
         self._opacity.setAccessibleName("Opacity of objects")
@@ -93,9 +103,9 @@ class ClassPanel(QWidget):
             item = self._list.topLevelItem(row) or QTreeWidgetItem(self._list)
             item.setText(_NAME, _NO_CLASS if name is None else name)
             item.setData(_NAME, Qt.ItemDataRole.UserRole, name)
-            item.setIcon(_NAME, _swatch(style.color_of(name)))
+            item.setIcon(_NAME, swatch(style.color_of(name)))
             item.setText(_COUNT, f"{counts.get(name, 0):,}")
-            item.setText(_KEY, "0" if one is None else one.hot_key or "")
+            item.setText(_KEY, self.key_of("0" if one is None else one.hot_key or ""))
             item.setTextAlignment(_COUNT, Qt.AlignmentFlag.AlignRight)
             shown = name not in style.hidden
             item.setCheckState(_NAME, Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)
@@ -106,20 +116,29 @@ class ClassPanel(QWidget):
             box.setChecked(bool(getattr(style, name)))
         self._is_filling = False
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Delete the marked class by the key; called by Qt."""
+        if event.key() == Qt.Key.Key_Delete and self._list.hasFocus():
+            self._on_current(self.editor.delete)
+        else:
+            super().keyPressEvent(event)
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         for title, tip, act in (
             ("Set", "Give this class to the selected objects (Enter)", self._assign),
-            ("Add…", "Add a class", self._add),
-            ("Colour…", "Choose the colour of this class", self._recolor),
-            ("Key…", "Choose the key of this class", self._rekey),
+            ("Add…", "Add a class", self.editor.add),
         ):
             button = QPushButton(title)
             button.setToolTip(tip)
             button.clicked.connect(act)
             buttons.addWidget(button)
+        more = QPushButton("Change")
+        more.setToolTip("Rename, recolour or delete this class (right click in the list)")
+        more.setMenu(self.menu)
+        buttons.addWidget(more)
         switches = QGridLayout()
         for index, (name, box) in enumerate(self._checks.items()):
             box.toggled.connect(lambda is_on, name=name: self._switch(name, is_on))
@@ -132,6 +151,43 @@ class ClassPanel(QWidget):
         layout.addWidget(self._list)
         layout.addLayout(buttons)
         layout.addLayout(switches)
+
+    def _make_menu(self) -> QMenu:
+        """Return what can be done with the marked class, for the button and the right one."""
+        menu = QMenu(self)
+        menu.addAction("Give to the selected objects", self._assign)
+        menu.addAction("Show this class alone", self._show_alone)
+        menu.addAction("Show all classes", self._show_all)
+        menu.addSeparator()
+        for title, act in (
+            ("Rename…", self.editor.rename),
+            ("Colour…", self.editor.recolor),
+            ("Key…", self.editor.rekey),
+            ("Delete…", self.editor.delete),
+        ):
+            action = menu.addAction(title)
+            action.triggered.connect(lambda _on=False, act=act: self._on_current(act))
+            # "Unclassified" is no class.
+            menu.aboutToShow.connect(
+                lambda action=action: action.setEnabled(self._current() is not None)
+            )
+        return menu
+
+    def _pop_up(self, at: QPoint) -> None:
+        self.menu.popup(self._list.viewport().mapToGlobal(at))
+
+    def _on_current(self, act: Callable[[ObjectClass], None]) -> None:
+        one = self._current()
+        if one is not None:
+            act(one)
+
+    def _show_alone(self) -> None:
+        names = {None, *(one.name for one in self._annotations.classes)}
+        hidden = names - {self._annotations.active_class}
+        self._annotations.restyle(replace(self._annotations.style, hidden=frozenset(hidden)))
+
+    def _show_all(self) -> None:
+        self._annotations.restyle(replace(self._annotations.style, hidden=frozenset()))
 
     def _current(self) -> ObjectClass | None:
         item = self._list.currentItem()
@@ -155,34 +211,6 @@ class ClassPanel(QWidget):
         if is_shown == (name in style.hidden):
             self._annotations.restyle(style.toggled(name))
 
-    def _add(self) -> None:
-        name, is_given = QInputDialog.getText(self, "New class", "Name:")
-        if is_given and name.strip():
-            made = new_class(name.strip(), self._annotations.classes)
-            self._annotations.active_class = made.name
-            self._annotations.put_classes([made])
-
-    def _recolor(self) -> None:
-        one = self._current()
-        if one is None:
-            return
-        color = QColorDialog.getColor(QColor(*one.color), self, f"Colour of {one.name}")
-        if color.isValid():
-            rgb = (color.red(), color.green(), color.blue())
-            self._annotations.put_classes([replace(one, color=rgb)])
-
-    def _rekey(self) -> None:
-        one = self._current()
-        if one is None:
-            return
-        keys = ["none", *"123456789"]
-        now = keys.index(one.hot_key) if one.hot_key in keys else 0
-        key, is_given = QInputDialog.getItem(
-            self, "Key", f"Key of {one.name}:", keys, now, editable=False
-        )
-        if is_given:
-            self._annotations.put_classes([replace(one, hot_key=None if key == "none" else key)])
-
     def _switch(self, name: str, is_on: bool) -> None:
         if not self._is_filling:
             self._annotations.restyle(self._annotations.style.switched(name, is_on))
@@ -190,9 +218,3 @@ class ClassPanel(QWidget):
     def _fade(self, percent: int) -> None:
         if not self._is_filling:
             self._annotations.restyle(replace(self._annotations.style, opacity=percent / 100))
-
-
-def _swatch(color: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(*color))
-    return QIcon(pixmap)

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QDialog, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt
+from PySide6.QtGui import QKeyEvent, QPainter, QPalette
+from PySide6.QtWidgets import (
+    QDialog,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from tilescope_desktop.model.commands import Command, matching
 
 _WIDTH_PX = 520
 _HEIGHT_PX = 360
+_GAP_PX = 12
+_COMMAND, _KEYS = Qt.ItemDataRole.UserRole, Qt.ItemDataRole.UserRole + 1
+#: By how many rows keys walk while one types; a page is ten.
+_STEPS = {
+    Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1, Qt.Key.Key_PageDown: 10, Qt.Key.Key_PageUp: -10,
+}  # fmt: skip
+_MIDDLE = Qt.AlignmentFlag.AlignVCenter
 
 
 class CommandPalette(QDialog):
@@ -48,6 +65,8 @@ class CommandPalette(QDialog):
         self._line.setAccessibleName(f"Search {title.casefold()}")
         self._list = QListWidget()
         self._list.setAccessibleName(title)
+        self._list.setUniformItemSizes(True)
+        self._list.setItemDelegate(_CommandRow(self._list))
         layout = QVBoxLayout(self)
         layout.addWidget(self._line)
         layout.addWidget(self._list)
@@ -60,9 +79,9 @@ class CommandPalette(QDialog):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Let the arrow keys walk through the list while one types; called by Qt."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}.get(Qt.Key(event.key()))
+            step = _STEPS.get(event.key())  # type: ignore[call-overload]
             if step is not None and self._list.count():
-                self._list.setCurrentRow((self._list.currentRow() + step) % self._list.count())
+                self._walk(step)
                 return True
         return super().eventFilter(watched, event)
 
@@ -72,14 +91,65 @@ class CommandPalette(QDialog):
         for command in self._commands if is_all else matching(self._commands, typed):
             keys = self._keys.get(command.id)
             item = QListWidgetItem(f"{command.title}    {keys}" if keys else command.title)
-            item.setData(Qt.ItemDataRole.UserRole, command)
+            item.setData(_COMMAND, command)
+            item.setData(_KEYS, keys or "")
+            said = (command.title, _place(command), keys)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, ", ".join(filter(None, said)))
             self._list.addItem(item)
         self._list.setCurrentRow(0)
+
+    def _walk(self, step: int) -> None:
+        """Mark another row; single steps go round, pages end at the ends."""
+        row, last = self._list.currentRow() + step, self._list.count() - 1
+        if abs(step) == 1:
+            row %= last + 1
+        self._list.setCurrentRow(min(max(row, 0), last))
 
     def _run(self) -> None:
         marked = self._list.selectedItems()
         if not marked:
             return
-        command: Command = marked[0].data(Qt.ItemDataRole.UserRole)
+        command: Command = marked[0].data(_COMMAND)
         self.accept()
         command.run()
+
+
+class _CommandRow(QStyledItemDelegate):
+    """A command with the menu it stands in, and its keys at the right."""
+
+    def paint(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+    ) -> None:
+        """Paint a row; called by Qt."""
+        self.initStyleOption(option, index)
+        option.text = ""
+        style = option.widget.style()
+        style.drawControl(QStyle.ControlElement.CE_ItemViewItem, option, painter, option.widget)
+        is_marked = bool(option.state & QStyle.StateFlag.State_Selected)
+        role = QPalette.ColorRole
+        strong = option.palette.color(role.HighlightedText if is_marked else role.Text)
+        weak = strong if is_marked else option.palette.color(role.PlaceholderText)
+        command: Command = index.data(_COMMAND)
+        keys: str = index.data(_KEYS)
+        metrics, rect = option.fontMetrics, option.rect.adjusted(6, 0, -6, 0)
+        painter.save()
+        painter.setFont(option.font)
+        painter.setPen(strong)
+        painter.drawText(rect, Qt.AlignmentFlag.AlignRight | _MIDDLE, keys)
+        room = rect.width() - (metrics.horizontalAdvance(keys) + _GAP_PX if keys else 0)
+        title = metrics.elidedText(command.title, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(rect, Qt.AlignmentFlag.AlignLeft | _MIDDLE, title)
+        used = metrics.horizontalAdvance(title) + _GAP_PX
+        place = metrics.elidedText(_place(command), Qt.TextElideMode.ElideRight, room - used)
+        painter.setPen(weak)
+        beside = QRect(rect.left() + used, rect.top(), max(0, room - used), rect.height())
+        painter.drawText(beside, Qt.AlignmentFlag.AlignLeft | _MIDDLE, place)
+        painter.restore()
+
+
+def _place(command: Command) -> str:
+    """Return in which menu a command stands, as it is read."""
+    return command.menu.replace("/", " ▸ ")

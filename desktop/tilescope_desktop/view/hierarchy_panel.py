@@ -165,7 +165,7 @@ class HierarchyPanel(ListingPanel):
         if self._is_following or tab is None or slide is None or not chosen:
             return
         self._annotations.select(slide, [kin.id for kin in chosen])
-        if len(chosen) == 1:
+        if len(chosen) == 1 and not self.tree.is_for_menu:
             fly_to(tab, chosen[0].box_l0)
 
     def _put(self, ids: list[str], parent: str | None) -> None:

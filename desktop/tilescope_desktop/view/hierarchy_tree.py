@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QMimeData, Qt, Signal
 from PySide6.QtGui import (
-    QColor,
     QDragEnterEvent,
     QDragMoveEvent,
     QDropEvent,
-    QIcon,
     QKeyEvent,
     QKeySequence,
-    QPixmap,
+    QMouseEvent,
 )
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeWidget, QTreeWidgetItem
 
 from tilescope.store.family import Kin
+from tilescope_desktop.view.swatch import swatch
 
 NAME, COUNT, LOCK = range(3)
 _NO_CLASS = "Unclassified"
@@ -42,7 +41,7 @@ class BranchItem(QTreeWidgetItem):
         self.count = count
         self.after = -1
         self.is_loaded = False
-        self.setIcon(NAME, _swatch(color))
+        self.setIcon(NAME, swatch(color))
         self.setTextAlignment(COUNT, Qt.AlignmentFlag.AlignRight)
         self.setChildIndicatorPolicy(QTreeWidgetItem.ChildIndicatorPolicy.ShowIndicator)
         self.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsDropEnabled)
@@ -83,6 +82,7 @@ class HierarchyTree(QTreeWidget):
     def __init__(self) -> None:
         super().__init__()
         self._taken: list[str] = []
+        self.is_for_menu = False
         self.setAccessibleName("Hierarchy of objects")
         self.setHeaderLabels(["Object", "Objects", "Lock"])
         self.setUniformRowHeights(True)
@@ -137,6 +137,12 @@ class HierarchyTree(QTreeWidget):
         if ids:
             self.moved.emit(ids, _parent_at(self.itemAt(event.position().toPoint())))
 
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Tell those who follow the selection that it is for a menu; called by Qt."""
+        self.is_for_menu = event.button() == Qt.MouseButton.RightButton
+        super().mousePressEvent(event)
+        self.is_for_menu = False
+
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """Put objects into others without a mouse; called by Qt."""
         if event.matches(QKeySequence.StandardKey.Cut):
@@ -156,9 +162,3 @@ def _parent_at(item: QTreeWidgetItem | None) -> str | None:
     if isinstance(item, BranchItem):
         return item.branch.parent
     return None if item is None else _parent_at(item.parent())
-
-
-def _swatch(color: tuple[int, int, int]) -> QIcon:
-    pixmap = QPixmap(14, 14)
-    pixmap.fill(QColor(*color))
-    return QIcon(pixmap)

@@ -166,12 +166,13 @@ class KeysDialog(QDialog):
         return button
 
     def _fill(self) -> None:
-        keys = self._keymap.keys(self._commands)
+        keys, more = self._keymap.keys(self._commands), self._keymap.more_keys(self._commands)
         for row, command in enumerate(self._commands):
             item = self._list.topLevelItem(row) or QTreeWidgetItem(self._list)
             item.setText(_TITLE, command.title)
             item.setText(_MENU, command.menu.replace("/", " ▸ "))
-            item.setText(_KEYS, keys[command.id])
+            every = (keys[command.id], *more.get(command.id, ()))
+            item.setText(_KEYS, "   ".join(filter(None, every)))
             font = item.font(_KEYS)
             font.setBold(self._keymap.is_own(command))
             item.setFont(_KEYS, font)
@@ -180,11 +181,9 @@ class KeysDialog(QDialog):
         self._say()
 
     def _filter(self, typed: str) -> None:
-        keys = self._keymap.keys(self._commands)
         found = {command.id for command in matching(self._commands, typed)}
-        found |= {
-            name for name, held in keys.items() if held and held.casefold() == typed.casefold()
-        }
+        holder = self._keymap.holder(typed, self._commands)
+        found |= set() if holder is None else {holder.id}
         first = None
         for row, command in enumerate(self._commands):
             item = self._list.topLevelItem(row)
@@ -214,6 +213,8 @@ class KeysDialog(QDialog):
             return f"“{command.title}” has no key: {keys} does “{holder.title}”."
         keys, default = self._keymap.wish_of(command), self._keymap.default_of(command)
         said = f"{keys} does “{command.title}”." if keys else f"“{command.title}” has no key."
+        more = self._keymap.more_keys(self._commands).get(command.id, ())
+        said += f" So does {' and '.join(more)}." if keys and more else ""
         if self._keymap.is_own(command):
             said += f" Without your change it would be {default}." if default else " You chose it."
         return said
@@ -241,9 +242,11 @@ class KeysDialog(QDialog):
         if why_not is not None:
             self._say(f"{why_not[:1].upper()}{why_not[1:]}.")
         elif holder is not None and holder.id != command.id:
+            left = self._keymap.keys(self._commands)[holder.id]
+            then = "no key" if left == keys else left or "its other keys"
             self._say(
                 f"{keys} does “{holder.title}” already. Press Take it to give it to "
-                f"“{command.title}”; “{holder.title}” then has no key."
+                f"“{command.title}”; “{holder.title}” then has {then}."
             )
             self._recorded = keys
             self._take_it.show()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QChildEvent, QEvent, QSize, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
     QCloseEvent,
@@ -23,25 +23,32 @@ from PySide6.QtWidgets import (
     QMainWindow,
     QMenu,
     QStackedWidget,
+    QTabBar,
+    QVBoxLayout,
     QWidget,
 )
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.scale import PLAUSIBLE_UM_PER_PX
-from tilescope.errors import TilescopeError
+from tilescope.errors import SlideError
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
+from tilescope.jobs.project_slides import lasting_identity
 from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.model.channels import Histogram, histograms
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.keymap import Keymap
+from tilescope_desktop.model.notices import subject
 from tilescope_desktop.model.styles import default_styles
 from tilescope_desktop.view.channel_panel import ChannelPanel
 from tilescope_desktop.view.command_palette import CommandPalette
+from tilescope_desktop.view.menus import Menus
+from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.panels import Panels
 from tilescope_desktop.view.slide_pages import SlidePages
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.status import Status
@@ -52,10 +59,11 @@ _SAMPLE_PX = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A slide as a worker hands it over."""
+    """A slide as a worker hands it over; ``identity`` is what projects know it by."""
 
     source: SlideSource
     styles: tuple[ChannelStyle, ...]
+    identity: str | None
 
 
 class MainWindow(QMainWindow):
@@ -78,19 +86,21 @@ class MainWindow(QMainWindow):
     closed = Signal()
     dropped = Signal(list)
     keys_changed = Signal()
+    pixel_size_entered = Signal(object, float)
 
     def __init__(self, tiles: TileService, raw: TileCache, work: Work) -> None:
         super().__init__()
         self.setWindowTitle("Tilescope")
-        self.resize(1280, 860)
+        self.resize(QSize(1280, 860).boundedTo(self.screen().availableSize()))
         self.setAcceptDrops(True)
         self.work = work
         self.tiles = tiles
         self.commands: list[Command] = []
         self.keymap = Keymap()
         self.keys: dict[str, str] = {}
+        self.more_keys: dict[str, tuple[str, ...]] = {}
         self._raw = raw
-        self._menus: dict[str, QMenu] = {}
+        self.menus = Menus(self.menuBar())
         self._actions: dict[str, QAction] = {}
         self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
         self._counts: dict[SlideTab, tuple[Histogram, ...]] = {}
@@ -103,15 +113,21 @@ class MainWindow(QMainWindow):
         self._centre = QStackedWidget()
         self._centre.addWidget(self._welcome)
         self._centre.addWidget(self.tabs)
-        self.setCentralWidget(self._centre)
+        self.notices = NoticeBar()
+        self.notices.left.connect(self._focus_slide)
+        self.setCentralWidget(_stacked(self.notices, self._centre))
         for title in ("File", "Edit", "Tools", "Objects", "View"):
             self.menu(title)
+        self.panels = Panels(self, self._focus_slide)
+        self.panels.seen.connect(self._show_checked)
+        self.panels.keys.watch(self.tabs.tabBar())
+        self.add_commands([self.panels.all_command()])
         self.status = Status((tiles.pictures, raw))
         self.status.pixel_size_clicked.connect(self.ask_pixel_size)
         self.setStatusBar(self.status)
         self.channels = ChannelPanel()
         self.channels.restyled.connect(self._restyle)
-        self.add_panel("Channels", self.channels)
+        self.add_panel("Channels", self.channels, shortcut="Shift+C")
         self._tab_changed()
 
     # -- slides -----------------------------------------------------------------------------------
@@ -128,19 +144,24 @@ class MainWindow(QMainWindow):
 
     def open_slide(self, path: Path, then: Callable[[SlideTab], None] | None = None) -> None:
         """Open a slide in a tab; the window stays usable meanwhile and says when it fails."""
-        self.status.showMessage(f"Opening {path.name}…")
+        going = self.status.begin(f"Opening {path.name}…")
 
         def done(opened: _Opened) -> None:
-            self.status.clearMessage()
+            self.status.end(going)
+            self.notices.settle(path)
             tab = self._add_tab(path, opened)
             if then is not None:
                 then(tab)
+
+        def fail(error: BaseException) -> None:
+            self.status.end(going)
+            self.notices.fail(error, subject(path), "open")
 
         self.work.start(
             "open",
             lambda _token, _report: self._read_slide(path),
             done,
-            self.show_error,
+            fail,
             discard=lambda opened: opened.source.close(),
         )
 
@@ -153,10 +174,10 @@ class MainWindow(QMainWindow):
         tab.close_slide()
         tab.deleteLater()
 
-    def ask_pixel_size(self) -> None:
-        """Let the user say how large a pixel is."""
-        tab = self.tab
-        if tab is None:
+    def ask_pixel_size(self, tab: SlideTab | None = None) -> None:
+        """Let the user say how large a pixel of a slide is, by default of that in front."""
+        tab = tab or self.tab
+        if tab is None or tab not in self.all_tabs:
             return
         low, high = PLAUSIBLE_UM_PER_PX
         value, is_given = QInputDialog.getDouble(
@@ -165,6 +186,7 @@ class MainWindow(QMainWindow):
         if is_given:
             tab.override_um_per_px(value)
             self.status.show_view()
+            self.pixel_size_entered.emit(tab, value)
 
     # -- what is around them ----------------------------------------------------------------------
 
@@ -173,13 +195,11 @@ class MainWindow(QMainWindow):
         title: str,
         panel: QWidget,
         area: Qt.DockWidgetArea = Qt.DockWidgetArea.RightDockWidgetArea,
+        shortcut: str = "",
     ) -> QDockWidget:
-        """Put a panel at a side of the window; the View menu shows and hides it."""
-        dock = QDockWidget(title, self)
-        dock.setObjectName(f"dock-{title.casefold()}")
-        dock.setWidget(panel)
-        self.addDockWidget(area, dock)
-        self.menu("View").addAction(dock.toggleViewAction())
+        """Put a panel at a side of the window; a command shows and hides it."""
+        dock = self.panels.add(title, panel, area)
+        self.add_commands([self.panels.command(dock, shortcut)])
         return dock
 
     def add_commands(self, commands: Sequence[Command]) -> None:
@@ -201,8 +221,10 @@ class MainWindow(QMainWindow):
         """Have commands done by other keys from now on."""
         self.keymap = keymap
         self.keys = keymap.keys(self.commands)
+        self.more_keys = keymap.more_keys(self.commands)
         for name, keys in self.keys.items():
-            self._actions[name].setShortcut(QKeySequence(keys))
+            every = [one for one in (keys, *self.more_keys.get(name, ())) if one]
+            self._actions[name].setShortcuts([QKeySequence(one) for one in every])
         self._welcome.setText(self._welcome_text())
         self.keys_changed.emit()
 
@@ -211,31 +233,32 @@ class MainWindow(QMainWindow):
         for command in self.commands:
             action = self._actions[command.id]
             action.setEnabled(command.is_enabled())
-            if command.is_checked is not None:
-                action.setChecked(command.is_checked())
+        self._show_checked()
 
     def menu(self, title: str) -> QMenu:
         """Return a menu, made if there is none; ``View/Colours`` lies in ``View``."""
-        if title not in self._menus:
-            above, _, own = title.rpartition("/")
-            parent = self.menu(above) if above else self.menuBar()
-            self._menus[title] = parent.addMenu(own)
-        return self._menus[title]
+        return self.menus.menu(title)
 
     def show_palette(self) -> None:
         """Let the user type what to do."""
         CommandPalette(self.commands, self, keys=self.keys).open()
 
     def show_error(self, error: BaseException) -> None:
-        """Say what went wrong, once, where it does not stop the work."""
-        text = str(error) if isinstance(error, TilescopeError) else f"Something failed: {error!r}"
-        self.status.showMessage(text, 15_000)
+        """Say what went wrong, once, where it does not stop the work and stays to be read."""
+        self.notices.fail(error)
 
     def before_closing(self, agree: Callable[[], bool]) -> None:
         """Have something asked before the window closes; False keeps it open."""
         self._closers.append(agree)
 
     # -- Qt's own ---------------------------------------------------------------------------------
+
+    def childEvent(self, event: QChildEvent) -> None:  # noqa: N802 - Qt's name
+        """Leave to the tabs of panels the keys that walk through them; called by Qt."""
+        child = event.child()
+        if event.type() == QEvent.Type.ChildPolished and isinstance(child, QTabBar):
+            self.panels.keys.watch(child)
+        super().childEvent(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
         """Stop all work and close all slides; called by Qt."""
@@ -258,22 +281,22 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802 - Qt's name
         """Open what was dropped; called by Qt."""
         urls = event.mimeData().urls()
-        self.dropped.emit([Path(url.toLocalFile()) for url in urls if url.isLocalFile()])
+        self.dropped.emit([_place(url) for url in urls])
         event.acceptProposedAction()
 
     # -- inside -----------------------------------------------------------------------------------
 
     def _read_slide(self, path: Path) -> _Opened:
         source = open_slide(path, cache=self._raw)
-        if source.info.is_rgb:
-            # Colour is shown as it is: nothing of it has to be read before it is seen.
-            return _Opened(source, default_styles(source.info))
         try:
-            sample = self._sample(source)
+            # Now, while the file is there: what is drawn later is kept even if it is not.
+            identity = lasting_identity(path, source.info)
+            # Colour is shown as it is: nothing of it has to be read before it is seen.
+            sample = None if source.info.is_rgb else self._sample(source)
         except BaseException:
             source.close()
             raise
-        return _Opened(source, default_styles(source.info, sample))
+        return _Opened(source, default_styles(source.info, sample), identity)
 
     def _sample(self, source: SlideSource) -> NDArray[Any]:
         level = source.info.levels[-1]
@@ -283,10 +306,12 @@ class MainWindow(QMainWindow):
 
     def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
         tab = SlideTab(path, opened.source, opened.styles, self.tiles)
+        tab.identity = opened.identity
         self._first[tab] = opened.styles
         self.tab_opened.emit(tab)
         tab.view.viewport_changed.connect(lambda _viewport: self.status.show_view())
         tab.view.pointed.connect(lambda at_l0: self.status.show_place(at_l0, tab))
+        self.panels.keys.watch(tab.planes)
         self.tabs.add(tab)
         tab.view.setFocus()
         self._count_values(tab)
@@ -301,11 +326,17 @@ class MainWindow(QMainWindow):
                 if tab is self.tab:
                     self.channels.show_histograms(counts)
 
+        def fail(error: BaseException) -> None:
+            if isinstance(error, SlideError):  # its tiles fail as well, and that is told once
+                self.tiles.failed.emit(tab.pictures_id, error)
+            else:
+                self.show_error(error)
+
         self.work.start(
             "histogram",
             lambda _token, _report: histograms(self._sample(tab.source)),
             done,
-            self.show_error,
+            fail,
         )
 
     def _tab_changed(self) -> None:
@@ -335,7 +366,34 @@ class MainWindow(QMainWindow):
         more = f"<p>{palette} lists everything that can be done.</p>" if palette else ""
         return f"<h2>Tilescope</h2><p>{said}</p>{more}"
 
+    def _focus_slide(self) -> None:
+        if self.tab is not None:
+            self.tab.view.setFocus()
+
+    def _show_checked(self) -> None:
+        """Show which commands are switched on."""
+        for command in self.commands:
+            if command.is_checked is not None:
+                self._actions[command.id].setChecked(command.is_checked())
+
     def _do(self, command: Command) -> None:
         if command.is_enabled():
             command.run()
         self.refresh_commands()
+
+
+def _stacked(*widgets: QWidget) -> QWidget:
+    """Return widgets one below the other; the last gets what is left."""
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(0)
+    for widget in widgets:
+        layout.addWidget(widget)
+    layout.setStretchFactor(widgets[-1], 1)
+    return column
+
+
+def _place(url: QUrl) -> Path | str:
+    """Return what a dropped address names: a file, or the address as it is."""
+    return Path(url.toLocalFile()) if url.isLocalFile() else url.toString()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QIcon, QImage, QPixmap
+from PySide6.QtGui import QIcon, QImage, QKeyEvent, QPixmap
 from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -21,8 +21,8 @@ from PySide6.QtWidgets import (
 from tilescope_desktop.model.map_colors import HEAT_WORDS
 from tilescope_desktop.model.map_facts import MapFacts, MapKind
 from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.swatch import SWATCH_PX, swatch, true_icon
 
-_SWATCH_PX = 14
 _RAMP_PX = 64
 #: A list of more classes would be no legend.
 _MOST_LISTED = 64
@@ -43,9 +43,9 @@ class MapPanel(QWidget):
         self._is_filling = False
         self._list = QTreeWidget()
         self._list.setHeaderHidden(True)
-        self._list.setIconSize(QSize(_RAMP_PX, _SWATCH_PX))
+        self._list.setIconSize(QSize(_RAMP_PX, SWATCH_PX))
         self._list.setAccessibleName("Maps")
-        self._list.setToolTip("Space shows and hides the marked map")
+        self._list.setToolTip("Space shows and hides the marked map, Delete takes it away")
         self._list.itemChanged.connect(self._toggle)
         self._list.currentItemChanged.connect(lambda _now, _before: self._show_current())
         self._opacity = QSlider(Qt.Orientation.Horizontal)
@@ -81,6 +81,13 @@ class MapPanel(QWidget):
             assert found is not None
             self._list.setCurrentItem(found)
         self._show_current()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Take the marked map away by the key; called by Qt."""
+        if event.key() == Qt.Key.Key_Delete and self._list.hasFocus():
+            self._take_away()
+        else:
+            super().keyPressEvent(event)
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -139,17 +146,11 @@ def _list_classes(item: QTreeWidgetItem, facts: MapFacts) -> None:
     )
     for name, color in facts.classes[:_MOST_LISTED]:
         child = QTreeWidgetItem(item, [f"{name}, 0 to 100 %" if is_heat else name])
-        child.setIcon(0, _ramp() if is_heat else _swatch(QColor(*color)))
-
-
-def _swatch(color: QColor) -> QIcon:
-    pixmap = QPixmap(_SWATCH_PX, _SWATCH_PX)
-    pixmap.fill(color)
-    return QIcon(pixmap)
+        child.setIcon(0, _ramp() if is_heat else swatch(color))
 
 
 def _ramp() -> QIcon:
-    words = np.tile(HEAT_WORDS[np.linspace(0, 255, _RAMP_PX).astype(int)], (_SWATCH_PX, 1))
+    words = np.tile(HEAT_WORDS[np.linspace(0, 255, _RAMP_PX).astype(int)], (SWATCH_PX, 1))
     form = QImage.Format.Format_ARGB32_Premultiplied
-    image = QImage(words.tobytes(), _RAMP_PX, _SWATCH_PX, 4 * _RAMP_PX, form)
-    return QIcon(QPixmap.fromImage(image.copy()))
+    image = QImage(words.tobytes(), _RAMP_PX, SWATCH_PX, 4 * _RAMP_PX, form)
+    return true_icon(QPixmap.fromImage(image.copy()))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QIcon
 
 from tilescope_desktop.model.object_rows import FIXED, ObjectRows
 from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.view.swatch import swatch
 
 Index = QModelIndex | QPersistentModelIndex
 _ROLE = Qt.ItemDataRole
@@ -24,6 +25,7 @@ class ObjectModel(QAbstractTableModel):
         self._words = ""
         self._sorting: tuple[int, bool] | None = None
         self.style = ObjectStyle()
+        self._swatches: dict[tuple[int, int, int], QIcon] = {}
 
     @property
     def rows(self) -> ObjectRows | None:
@@ -81,10 +83,16 @@ class ObjectModel(QAbstractTableModel):
             return self._rows.text(row, index.column())
         if role == _ROLE.DecorationRole and index.column() == 0:
             name = str(self._rows.class_names[row])
-            return QColor(*self.style.color_of(name or None))
+            return self._swatch(name or None)
         if role == _ROLE.TextAlignmentRole and index.column() >= len(FIXED):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
+
+    def _swatch(self, class_name: str | None) -> QIcon:
+        color = self.style.color_of(class_name)
+        if color not in self._swatches:
+            self._swatches[color] = swatch(color)
+        return self._swatches[color]
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Order the rows by a column; called by Qt."""

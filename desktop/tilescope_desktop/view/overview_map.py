@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
 
@@ -42,6 +42,7 @@ class OverviewMap(QWidget):
         self._service = tiles
         self._slide: PictureTiles | None = None
         self._plane = 0
+        self._ratio = 1.0
         self._whole: Viewport | None = None
         self._view: Viewport | None = None
         self._box = QPolygonF()
@@ -76,7 +77,7 @@ class OverviewMap(QWidget):
         if not keeps:
             self._seen = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
             self._seen.fill(Qt.GlobalColor.transparent)
-        self._service.loader.want(id(self), wanted(slide.info, slide.id, self._whole, plane=plane))
+        self._want()
         self.show()
         self.update()
 
@@ -103,12 +104,17 @@ class OverviewMap(QWidget):
         painter = QPainter(self)
         if self._slide is not None and self._whole is not None:
             ratio = self.devicePixelRatioF()
+            if ratio != self._ratio:
+                self._want()
             self._canvas.follow(self._whole, ratio)
             name = TileKey(self._slide.id, 0, 0, 0, self._plane)
             peek = self._service.pictures.peek
             if not self._canvas.repair(self._slide.info, name, peek, _REPAIR_S):
                 self._later.start()
-            painter.drawImage(QRectF(self.rect()), self._canvas.image)
+            image = self._canvas.image
+            image.setDevicePixelRatio(ratio)
+            painter.drawImage(0, 0, image)
+            image.setDevicePixelRatio(1.0)
             painter.drawImage(0, 0, self._seen)
             painter.setPen(QPen(_BOX, 1.5))
             painter.drawPolygon(self._box)
@@ -128,6 +134,20 @@ class OverviewMap(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return the size of the map; called by Qt."""
         return QSize(_MOST_SIDE, _MOST_SIDE)
+
+    def _want(self) -> None:
+        """Want the tiles that are as sharp as the screen is."""
+        self._ratio = self.devicePixelRatioF()
+        if self._slide is None or self._whole is None:
+            return
+        keys = wanted(
+            self._slide.info,
+            self._slide.id,
+            self._whole,
+            plane=self._plane,
+            pixel_ratio=self._ratio,
+        )
+        self._service.loader.want(id(self), keys)
 
     def _go(self, event: QMouseEvent) -> None:
         if self._whole is not None:

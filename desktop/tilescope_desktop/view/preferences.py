@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QByteArray, QObject, Qt
-from PySide6.QtWidgets import QApplication, QToolBar
+from PySide6.QtWidgets import QApplication
 
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.keymap import Keymap
@@ -15,7 +15,7 @@ from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.theme import Theme, apply_theme
 
 #: Another number, and panels are where they are without being remembered.
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 _THEMES = (
     (Theme.SYSTEM, "As the system has it"),
     (Theme.LIGHT, "Light"),
@@ -96,9 +96,6 @@ class Preferences(QObject):
             self._window.restoreGeometry(QByteArray(kept["geometry"]))
         if "state" in kept:
             self._window.restoreState(QByteArray(kept["state"]), _STATE_VERSION)
-            notice = self._window.findChild(QToolBar, "bar-notice")
-            if isinstance(notice, QToolBar):
-                notice.hide()  # what it said was said then
 
     def _keep_window(self) -> None:
         self._settings.keep_window(

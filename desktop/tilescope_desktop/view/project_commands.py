@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu, QMessageBox
 
 from tilescope.errors import UsageError
 from tilescope.exchange.findings import Finding
@@ -24,9 +25,12 @@ from tilescope.jobs.import_objects import (
 from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.store.project import Project, SlideRecord
 from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.lending import lend
+from tilescope_desktop.bridge.project_desk import Moved, Stranded
 from tilescope_desktop.bridge.work import Job, Report
 from tilescope_desktop.model.commands import Command
-from tilescope_desktop.model.places import PROJECT_SUFFIX
+from tilescope_desktop.model.notices import Notice, subject, subject_of, words_of
+from tilescope_desktop.model.places import PROJECT_SUFFIX, now
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.notice_bar import NoticeBar
@@ -44,6 +48,9 @@ _EXPORTS = (
     ("label-tiff", "Label image (*.tiff)", ".tiff"),
 )
 _IMPORTS = "Annotations (*.geojson *.json *.gz *.xml *.ndpa);;All files (*)"
+#: What failures of edits are known by; the next edit that is saved settles them.
+_EDIT = "edit"
+_MISSING, _DISPLACED = "missing", "displaced"
 #: Slides of a project that are opened with it; the others wait to be asked for.
 _OPENED_WITH = 4
 
@@ -59,13 +66,20 @@ class ProjectDesktop:
     notices: NoticeBar
     _records: list[SlideRecord] = field(default_factory=list)
     _job: Job | None = None
+    _going: object = None
+    _displaced: Notice | None = None
+    _left: Hashable = None
 
     def __post_init__(self) -> None:
-        self.annotations.saved.connect(self.window.status.show_saved)
+        self.annotations.saved.connect(self._note_saved)
         self.annotations.said.connect(self._say)
-        self.annotations.failed.connect(self.window.show_error)
+        self.annotations.failed.connect(self._tell_failure)
+        self.annotations.edit_failed.connect(lambda error: self.notices.fail(error, _EDIT))
+        self.annotations.displaced.connect(self._tell_displaced)
+        self.window.before_closing(self._may_let_go)
         self.annotations.project_changed.connect(self._name_window)
         self.annotations.refreshed.connect(self._name_commands)
+        self.annotations.slides_found.connect(self._look_for_missing)
 
     # -- projects ---------------------------------------------------------------------------------
 
@@ -75,7 +89,8 @@ class ProjectDesktop:
         if name:
             path = Path(name)
             path = path if path.suffix == PROJECT_SUFFIX else Path(name + PROJECT_SUFFIX)
-            self.annotations.open_project(path, is_new=True, then=lambda _slides: None)
+            if self._may_let_go():
+                self.annotations.open_project(path, is_new=True, then=lambda _slides: None)
 
     def choose(self) -> None:
         """Open a project that the user chooses."""
@@ -85,12 +100,39 @@ class ProjectDesktop:
 
     def open(self, path: Path) -> None:
         """Open a project and its slides."""
-        self.annotations.open_project(path, then=self._open_slides)
+        if self._may_let_go():
+            self._left = None
+            self.annotations.open_project(path, then=self._open_slides)
+
+    def save_as(self) -> None:
+        """Go on in a copy of the project where the user wants it."""
+        project = self.annotations.project
+        if project is None:
+            return
+        name, _ = QFileDialog.getSaveFileName(
+            self.window, "Save project as", str(project.path), _PROJECTS
+        )
+        if self._displaced is not None:  # until it is done, also when the user thinks again
+            self.notices.put(self._displaced)
+        if name:
+            path = Path(name)
+            path = path if path.suffix == PROJECT_SUFFIX else Path(name + PROJECT_SUFFIX)
+            self.annotations.save_as(path, lambda: self._settle(project.path, path))
 
     def close(self) -> None:
         """Put the project away."""
-        self.annotations.close_project()
-        self._records = []
+        if self._may_let_go():
+            self.annotations.close_project()
+            self._records = []
+
+    def show_slide(self, path: Path) -> None:
+        """Bring a slide to the front; one that is not open is opened."""
+        found = [tab for tab in self.window.all_tabs if subject(tab.path) == subject(path)]
+        if not found:
+            self.window.open_slide(path)
+        elif self.window.tab not in found:
+            self.window.tabs.show_slide(found[0])
+            found[0].view.setFocus()
 
     def offer_last(self) -> None:
         """Offer the project that was open when the window was closed, or died."""
@@ -140,21 +182,31 @@ class ProjectDesktop:
         if tab is None:
             self.window.show_error(UsageError(f"{file.name}: open the slide it belongs to first"))
             return
-        slide = str(tab.path)
+        slide, status = str(tab.path), self.window.status
+        going = status.begin(f"Importing {file.name} (Esc cancels)")
 
         def done(result: ImportResult) -> None:
-            self._job = None
-            self.window.status.show_saved(f"saved {datetime.now().astimezone():%H:%M:%S}")
+            end()
+            self.notices.settle(file)
+            self._note_saved(f"saved {now():%H:%M:%S}")
             self._say(f"{result.objects:,} objects from {file.name}{_left_out(result.left_out)}")
 
-        self._job = self.annotations.lend(
-            self.window.work,
-            "import",
-            lambda path, token, report: import_objects(
-                ImportRequest(path, file, slide), token, _counter(report)
+        def end() -> None:
+            self._end_job(going)
+
+        self._begin_job(
+            going,
+            lend(
+                self.annotations,
+                self.window.work,
+                "import",
+                lambda path, token, report: import_objects(
+                    ImportRequest(path, file, slide), token, _counter(report)
+                ),
+                done,
+                lambda n: status.tell(going, f"Importing {file.name}: {n:,} objects (Esc cancels)"),
+                end,
             ),
-            done,
-            lambda count: self._say(f"Importing {file.name}: {count:,} objects (Esc cancels)"),
         )
 
     def choose_export(self) -> None:
@@ -179,26 +231,40 @@ class ProjectDesktop:
         if tab is None or project is None:
             return
 
+        status = self.window.status
+        going = status.begin(f"Exporting to {out.name} (Esc cancels)")
+
         def done(result: ExportResult) -> None:
-            self._job = None
+            self._end_job(going)
+            self.notices.settle(out)
             self._say(f"{result.objects:,} objects to {out.name}{_left_out(result.left_out)}")
 
+        def failed(error: BaseException) -> None:
+            self._end_job(going)
+            self.notices.fail(error, subject(out))
+
         request = ExportRequest(project.path, format_name, out, str(tab.path))
-        self._job = self.window.work.start(
-            "export",
-            lambda token, report: export_objects(request, token, _counter(report)),
-            done,
-            self.window.show_error,
-            lambda count: self._say(f"Exporting to {out.name}: {count} objects (Esc cancels)"),
+        self._begin_job(
+            going,
+            self.window.work.start(
+                "export",
+                lambda token, report: export_objects(request, token, _counter(report)),
+                done,
+                failed,
+                lambda n: status.tell(
+                    going, f"Exporting to {out.name}: {n:,} objects (Esc cancels)"
+                ),
+                on_cancelled=lambda _result: self._end_job(going),
+            ),
         )
 
     def cancel(self) -> bool:
         """Stop an import or export; False when there is none."""
-        job, self._job = self._job, None
-        if job is None or job not in self.window.work.jobs:
+        job = self._job
+        if job is None or job.token.is_cancelled:
             return False
         job.cancel()
-        self._say("Cancelled; nothing was changed")
+        self.window.status.tell(self._going, "Cancelling…")
         return True
 
     def fill_recent(self, menu: QMenu) -> None:
@@ -214,6 +280,63 @@ class ProjectDesktop:
         menu.setToolTipsVisible(True)
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _begin_job(self, going: object, job: Job | None) -> None:
+        if job is None:
+            self.window.status.end(going)
+        else:
+            self._job, self._going = job, going
+
+    def _end_job(self, going: object) -> None:
+        """Say no longer that an import or export goes on, and that it was cancelled if it was."""
+        self.window.status.end(going)
+        job, self._job = self._job, None
+        if job is not None and job.token.is_cancelled:
+            self._say("Cancelled; nothing was changed")
+
+    def _note_saved(self, text: str) -> None:
+        """Say when the last edit was saved; what kept one from it is over."""
+        self.notices.settle(_EDIT)
+        self.window.status.show_saved(text)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        if self._left is None or subject_of(error) != self._left:
+            self.window.show_error(error)
+
+    def _tell_displaced(self, news: Moved | Stranded) -> None:
+        self.notices.settle(news.before)
+        gone = f"{news.before} was deleted, moved or replaced by another program."
+        if isinstance(news, Moved):
+            self._left = subject(news.before)  # what was still read from it fails, and is over
+            text = f"{gone} Nothing is lost: the project goes on in {news.now.path}."
+        else:
+            text = (
+                f"{gone} What you draw is not saved: no copy could be made "
+                f"({words_of(news.error)}). Save the project elsewhere now."
+            )
+        self._displaced = Notice(_DISPLACED, text, (("Save as…", self.save_as),), is_failure=True)
+        self.notices.put(self._displaced)
+        if isinstance(news, Stranded):
+            self.window.status.show_saved("not saved")
+
+    def _settle(self, before: Path, path: Path) -> None:
+        """Say no longer that the file was gone: the project is in one that the user chose."""
+        self._displaced = None
+        self.notices.take(_DISPLACED)
+        self.notices.settle(before)
+        self._say(f"The project is now {path.name}")
+
+    def _may_let_go(self) -> bool:
+        """Ask before a project is given up that is in no file; others are saved."""
+        if not self.annotations.is_stranded:
+            return True
+        answer = QMessageBox.question(
+            self.window,
+            "The project is not saved",
+            "The file of the project is gone, and no copy could be made. Give up what is drawn in "
+            "it? Answer No and save it elsewhere to keep it.",
+        )
+        return answer == QMessageBox.StandardButton.Yes
 
     def _open_slides(self, records: list[SlideRecord]) -> None:
         self._records = records
@@ -231,7 +354,21 @@ class ProjectDesktop:
             self.notices.say(
                 f"Not where it was: {', '.join(missing)}. What was drawn on it is safe.",
                 (("Find…", self.relink), ("Later", lambda: None)),
+                _MISSING,
             )
+        else:
+            self.notices.take(_MISSING)
+
+    def _look_for_missing(self) -> None:
+        """Say no longer that slides are missing once they are found."""
+        if any(notice.key == _MISSING for notice in self.notices.shown):
+            desk = self.annotations.desk
+            desk.ask(lambda project: project.slides(), self._note_places, lambda _error: None)
+
+    def _note_places(self, records: list[SlideRecord]) -> None:
+        self._records = records
+        if all(self._place_of(record) is not None for record in records[:_OPENED_WITH]):
+            self.notices.take(_MISSING)
 
     def _is_open(self, path: Path) -> bool:
         return any(tab.path.absolute() == path.absolute() for tab in self.window.all_tabs)
@@ -240,7 +377,9 @@ class ProjectDesktop:
         project = self.annotations.project
         if project is None:
             return None
-        return next((p for p in record.candidates(project.path) if p.exists()), None)
+        # Not Path.exists, which raises what a drive says that was taken away.
+        places = record.candidates(project.path)
+        return next((p for p in places if os.path.exists(p)), None)  # noqa: PTH110
 
     def _relink(self, record: SlideRecord, path: Path) -> None:
         def identity() -> str:
@@ -263,12 +402,15 @@ class ProjectDesktop:
 
     def _name_window(self) -> None:
         project = self.annotations.project
+        if project is not None:
+            self.notices.settle(project.path)
         self.window.setWindowTitle(
             "Tilescope" if project is None else f"{project.path.stem} - Tilescope"
         )
         if project is not None and project.statement and not project.writable:
             self._say(project.statement)
-        self.window.status.show_saved("" if project is None else "all changes saved")
+        is_saved = project is not None and not self.annotations.is_stranded
+        self.window.status.show_saved("all changes saved" if is_saved else "")
 
     def _name_commands(self) -> None:
         for name, word, label in (
@@ -303,10 +445,12 @@ def project_commands(desktop: ProjectDesktop) -> list[Command]:
     return [
         command("new", "New project…", desktop.new, "Ctrl+N"),
         command("open", "Open project…", desktop.choose, "Ctrl+Shift+P"),
+        command("save-as", "Save project as…", desktop.save_as, "", has_project),
         command("close", "Close project", desktop.close, "", has_project),
         command("relink", "Find a slide that was moved…", desktop.relink, "", has_project),
         command("import", "Import objects…", desktop.choose_import, "Ctrl+I", has_slide),
         command("export", "Export objects…", desktop.choose_export, "Ctrl+E", has_project),
+        Command("view.notices", "Go to the notices", "View", desktop.notices.focus, "F7"),
         *picture_commands(Snapshot(window, desktop.bench, annotations), has_slide),
     ]
 

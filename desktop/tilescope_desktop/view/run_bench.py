@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QFileDialog, QMessageBox
+from PySide6.QtWidgets import QDockWidget, QFileDialog, QMessageBox
 
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.inference.backends import provider_states
+from tilescope.inference.planner import LAYOUT_VERSION
 from tilescope.jobs.add_model import AddedModel, AddOptions, add_model
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
@@ -22,10 +23,12 @@ from tilescope.ops.areas import Areas
 from tilescope.plugins.registry import find_model, installed_models
 from tilescope.runtime.memory import machine_memory_bytes
 from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.lending import lend
 from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.live import LiveObjects
-from tilescope_desktop.model.run_settings import RunChoice, region_of, report_text
+from tilescope_desktop.model.notices import subject
+from tilescope_desktop.model.run_settings import Extent, RunChoice, region_of, report_text
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
@@ -36,6 +39,8 @@ from tilescope_desktop.view.tool_bench import ToolBench
 
 _OBJECT_TASKS = ("instances", "detect")
 _CLICK = "click"
+#: What failures of runs are known by; the next run settles them.
+_RUN = "run"
 _MOST_CAP_BYTES = 4 << 30
 
 
@@ -84,7 +89,8 @@ class RunBench(QObject):
         if tab is None or self.runs.active:
             return
         if self._areas.is_reading:
-            self._window.status.showMessage("The outlines of another run are still being read.")
+            error = UsageError("The outlines of another run are still being read; wait for them.")
+            self._window.notices.fail(error, _RUN)
         elif choice.extent.is_areas:
             self.panel.show_waiting("Reading the outlines…")
             self._areas.read(choice, lambda areas: self._begin(tab, choice, areas), self._refuse)
@@ -103,6 +109,7 @@ class RunBench(QObject):
         except TilescopeError as error:
             self._refuse(error)
             return
+        self._window.notices.settle(_RUN)
         run = self.runs.start(request)
         self._tabs[run] = tab
         self._show_results(run, tab)
@@ -110,7 +117,7 @@ class RunBench(QObject):
 
     def _refuse(self, error: BaseException) -> None:
         self.panel.show_idle(str(error))
-        self._window.show_error(error)
+        self._window.notices.fail(error, _RUN)
 
     def cancel(self) -> None:
         """Stop the run; what it has done is kept."""
@@ -119,15 +126,26 @@ class RunBench(QObject):
             self.panel.show_idle("Cancelled.")
         for run in self.runs.active:
             run.cancel()
+            self.panel.show_busy("Cancelling…")
 
     def add_model(self, path: Path) -> None:
         """Look at a user's model, try it out, and offer it when it works."""
-        self._window.status.showMessage(f"Trying out {path.name}…")
+        going = self._window.status.begin(f"Trying out {path.name}…")
+
+        def done(added: AddedModel) -> None:
+            self._window.status.end(going)
+            self._window.notices.settle(path)
+            self._show_added(added)
+
+        def failed(error: BaseException) -> None:
+            self._window.status.end(going)
+            self._window.notices.fail(error, subject(path))
+
         self._window.work.start(
             "add-model",
             lambda _token, _report: add_model(path, AddOptions(), machine_memory_bytes() // 2),
-            self._show_added,
-            self._window.show_error,
+            done,
+            failed,
         )
 
     def _turn_to(self, tab: SlideTab | None) -> None:
@@ -184,7 +202,7 @@ class RunBench(QObject):
                 return
         elif isinstance(outcome, BaseException):
             self.panel.show_idle(str(outcome))
-            self._window.show_error(outcome)
+            self._window.notices.fail(outcome, _RUN)
         else:
             self.panel.show_idle("Cancelled.")
         self._hide_live(run, tab)
@@ -194,15 +212,24 @@ class RunBench(QObject):
         self.panel.show_busy("Putting the objects into the project…")
 
         def done(stored: RunReport) -> None:
-            said = found if stored.status == "complete" else stored
+            is_in = stored.status == "complete"
+            said = replace(found, project=stored.project) if is_in else stored
             self.panel.show_idle(report_text(said))
             self._hide_live(run, tab)
 
-        job = self._annotations.lend(
+        def stopped() -> None:
+            self.panel.show_idle(
+                "The objects are not in the project; the results are in " + str(run.request.folder)
+            )
+            self._hide_live(run, tab)
+
+        job = lend(
+            self._annotations,
             self._window.work,
             "store-run",
             lambda path, token, _report: store_objects(run.request, path, token),
             done,
+            on_stopped=stopped,
         )
         if job is None:
             self.panel.show_idle(
@@ -239,6 +266,13 @@ class RunBench(QObject):
         return [
             Command("models.add", "Add a model…", "Models", choose),
             Command(
+                "models.inside",
+                "Run a model inside…",
+                "Models",
+                self._choose_inside,
+                is_enabled=lambda: bool(self._annotations.selected_ids),
+            ),
+            Command(
                 "models.cancel",
                 "Cancel the run",
                 "Models",
@@ -247,8 +281,15 @@ class RunBench(QObject):
             ),
         ]
 
+    def _choose_inside(self) -> None:
+        """Show the panel, ready for a run in what is selected."""
+        dock = self._window.findChild(QDockWidget, "dock-models")
+        if isinstance(dock, QDockWidget):
+            dock.show()
+            dock.raise_()
+        self.panel.choose_extent(Extent.SELECTION)
+
     def _show_added(self, added: AddedModel) -> None:
-        self._window.status.clearMessage()
         self.refresh_models()
         self.panel.choose_model(added.id)
         is_in = added.folder is not None
@@ -286,6 +327,7 @@ def _name_of(request: RunRequest) -> str:
         "slide": str(request.slide.absolute()),
         "sha256": request.model.spec.weights.sha256,
         "region": str(request.region_l0),
+        "layout": LAYOUT_VERSION,
         "um_per_px": request.um_per_px,
         "parameters": sorted(request.parameters.items()),
         **({} if request.within is None else {"within": request.within.sha256}),

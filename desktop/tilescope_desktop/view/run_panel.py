@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -26,6 +28,8 @@ _MIB = 1 << 20
 #: No class is chosen, which is not the same as what has no class.
 _NOTHING = object()
 _LEAST_MIB, _MOST_MIB, _STEP_MIB = 256, 1 << 20, 256
+#: What is chosen is scrolled rather than that the window could not be made lower than its panels.
+_LEAST_HEIGHT_PX = 64
 
 
 class RunPanel(QWidget):
@@ -80,6 +84,7 @@ class RunPanel(QWidget):
         self._memory.setValue(memory_bytes // _MIB)
         self._form = QFormLayout()
         self._parameters = QFormLayout()
+        self._parameters.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         self._run = QPushButton("Run")
         self._run.clicked.connect(self._ask)
         self._cancel = QPushButton("Cancel")
@@ -110,6 +115,11 @@ class RunPanel(QWidget):
     def choose_model(self, model_id: str) -> None:
         """Choose a model, for example one that was just added."""
         self._model.setCurrentIndex(self._model.findData(model_id))
+
+    def choose_extent(self, extent: Extent) -> None:
+        """Choose over what to run, and let the next key begin it."""
+        self._extent.setCurrentText(extent.value)
+        self._run.setFocus()
 
     @property
     def wants_classes(self) -> bool:
@@ -159,6 +169,13 @@ class RunPanel(QWidget):
         self._bar.setVisible(False)
         self._text.setText(text)
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Have the wheel scroll, and change no value that one only passes; called by Qt."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget):
+            event.ignore()
+            return not watched.hasFocus()
+        return super().eventFilter(watched, event)
+
     def _lay_out(self) -> None:
         form = self._form
         for text, widget in (
@@ -177,14 +194,20 @@ class RunPanel(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self._run)
         buttons.addWidget(self._cancel)
+        choices = QWidget()
+        above = QVBoxLayout(choices)
+        above.setContentsMargins(0, 0, 0, 0)
+        above.addLayout(form)
+        above.addWidget(self._about)
+        above.addLayout(self._parameters)
+        above.addStretch()
         layout = QVBoxLayout(self)
-        layout.addLayout(form)
-        layout.addWidget(self._about)
-        layout.addLayout(self._parameters)
+        layout.addWidget(_Scrolled(choices))
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._text)
-        layout.addStretch()
+        for widget in (self._model, self._extent, self._class, self._provider, self._memory):
+            self._leave_wheel(widget)
 
     @property
     def _chosen_extent(self) -> Extent:
@@ -211,10 +234,18 @@ class RunPanel(QWidget):
             box.setRange(parameter.minimum, parameter.maximum)
             box.setSingleStep((parameter.maximum - parameter.minimum) / 100)
             box.setValue(parameter.default)
-            box.setToolTip(parameter.title)
+            words = parameter.title[:1].upper() + parameter.title[1:]
+            box.setToolTip(f"{words} ({name}), {parameter.default:g} by default")
             box.setAccessibleName(parameter.title)
-            self._parameters.addRow(name.replace("_", " "), box)
+            label = QLabel(words, wordWrap=True)
+            label.setBuddy(box)
+            self._parameters.addRow(label, box)
             self._boxes[name] = box
+            self._leave_wheel(box)
+
+    def _leave_wheel(self, control: QWidget) -> None:
+        control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        control.installEventFilter(self)
 
     @property
     def _spec(self) -> ModelSpec | None:
@@ -240,3 +271,28 @@ class RunPanel(QWidget):
                 self._class.currentData() if self.wants_classes else None,
             )
         )
+
+
+class _Scrolled(QScrollArea):
+    """Shows as much of something as there is room for, in its whole width."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self._content = content
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setWidget(content)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the least size; called by Qt."""
+        return QSize(self._content.minimumSizeHint().width() + self._bar_px, _LEAST_HEIGHT_PX)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Return the size of what is shown; called by Qt."""
+        return self._content.sizeHint() + QSize(self._bar_px, 0)
+
+    @property
+    def _bar_px(self) -> int:
+        return self.verticalScrollBar().sizeHint().width()

@@ -9,6 +9,7 @@ from PySide6.QtCore import QEvent
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from tilescope.domain.slide import SlideId
 from tilescope.io.source import SlideSource
 from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import PictureTiles, TileService
@@ -21,7 +22,11 @@ _MARGIN_PX = 12
 
 
 class SlideTab(QWidget):
-    """A slide that is open; it is closed with the tab."""
+    """A slide that is open; it is closed with the tab.
+
+    ``um_override`` is what the user says of the size of a pixel; ``identity`` what projects know
+    the slide by, None where it cannot be in one.
+    """
 
     def __init__(
         self,
@@ -35,6 +40,7 @@ class SlideTab(QWidget):
         self.path = path
         self.source = source
         self.um_override: float | None = None
+        self.identity: str | None = None
         self._service = tiles
         self._pictures: PictureTiles = tiles.show(source, styles)
         self.view = SlideView(tiles, self)
@@ -52,6 +58,11 @@ class SlideTab(QWidget):
         self.view.show_slide(self._pictures)
         self.map.show_slide(self._pictures, self.planes.plane)
         self.view.show_plane(self.planes.plane)
+
+    @property
+    def pictures_id(self) -> SlideId:
+        """The name under which its pictures are kept; another one after a change of colours."""
+        return self._pictures.id
 
     @property
     def um_per_px(self) -> float | None:

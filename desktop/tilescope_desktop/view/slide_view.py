@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QColor,
+    QContextMenuEvent,
     QFocusEvent,
     QImage,
     QKeyEvent,
     QMouseEvent,
+    QNativeGestureEvent,
     QPainter,
     QPaintEvent,
     QResizeEvent,
@@ -35,9 +37,15 @@ _ZOOM_PER_NOTCH = 1.25
 #: Share of its speed that a flung slide keeps per frame, and where it stops, in pixels per frame.
 _GLIDE = 0.92
 _GLIDE_END = 0.5
+_LEAST_FLING = 4.0
 #: Held still so long before it is let go, the slide stays where it is.
 _HELD_S = 0.08
 _FRAME_MS = 16
+#: Nearer than this to where a button went down, in pixels, letting it go is a click and no drag.
+_CLICK_PX = 5.0
+#: Two fingers that pinch turn a little, too; the slide turns when they mean it.
+_TWIST_DEG = 12.0
+_LEAST_PINCH = 0.2
 #: When the repair of a frame ends, counted from the move that the frame shows: what is left until
 #: the next one is for what lies over the slide, for Qt and for the workers.
 _REPAIR_UNTIL_S = 0.007
@@ -62,11 +70,15 @@ class SlideView(QWidget):
     """One slide, panned and zoomed.
 
     ``on_pointer`` gets what the mouse does; when it returns False, or while space or the middle
-    button is held, the mouse moves the slide.
+    button is held, the mouse moves the slide. One button acts at a time: what others do before it
+    is let go is nothing. ``menu_wanted`` tells where the right button was clicked, None for the
+    key. ``on_alt_wheel`` gets the notches of the wheel while Alt is held; when it returns False,
+    the wheel zooms.
     """
 
     viewport_changed = Signal(object)
     pointed = Signal(object)
+    menu_wanted = Signal(object)
 
     def __init__(self, tiles: TileService, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,6 +88,7 @@ class SlideView(QWidget):
         self.setAccessibleName("Slide")
         self.overlays: list[Overlay] = []
         self.on_pointer: Callable[[Pointer], bool] = lambda _pointer: False
+        self.on_alt_wheel: Callable[[float], bool] = lambda _notches: False
         self._service = tiles
         self._slide: PictureTiles | None = None
         self._plane = 0
@@ -86,8 +99,12 @@ class SlideView(QWidget):
         self._drag: QPointF | None = None
         self._velocity = QPointF()
         self._dragged_at = 0.0
+        self._held: Qt.MouseButton | None = None
+        self._clicked_at: QPointF | None = None
+        self._is_hand = False
         self._tool_cursor = self.cursor()
         self._has_space = False
+        self._twist_deg = 0.0
         self._glide = QTimer(self, interval=_FRAME_MS)
         self._glide.timeout.connect(self._glide_on)
         self._moved_at: float | None = None
@@ -270,17 +287,38 @@ class SlideView(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Begin what the tool does, or a pan; called by Qt."""
+        self._press(PointerKind.PRESS, event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Begin what the tool does with a second press, or a pan; called by Qt."""
+        self._press(PointerKind.DOUBLE, event)
+
+    def _press(self, kind: PointerKind, event: QMouseEvent) -> None:
+        held, button = self._held, event.button()
+        if held is not None and held != button and event.buttons() & held:
+            return
+        if self._drag is not None:  # its button was let go where no one saw it
+            self._end_drag()
+        # A click that stops the slide is for nothing else.
+        self._clicked_at = None if self._glide.isActive() else event.position()
         self._glide.stop()
         self._velocity = QPointF()
-        if self._moves_slide(event) or not self._tell(PointerKind.PRESS, event):
-            if self._drag is None:
-                self._tool_cursor = self.cursor()
-            self._drag = event.position()
-            self.setCursor(Qt.CursorShape.ClosedHandCursor)
+        self._held = button
+        if self._moves_slide(event):
+            self._clicked_at = None
+        elif self._tell(kind, event):
+            return
+        self._drag = event.position()
+        self._show_hand(Qt.CursorShape.ClosedHandCursor)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Pan, or go on with what the tool does; called by Qt."""
         self._cursor = event.position()
+        start = self._clicked_at
+        if start is not None and (self._cursor - start).manhattanLength() >= _CLICK_PX:
+            self._clicked_at = None
+        if self._drag is not None and not event.buttons():
+            self._end_drag()
         if self._drag is not None:
             step = event.position() - self._drag
             self._drag = event.position()
@@ -293,50 +331,104 @@ class SlideView(QWidget):
             self.pointed.emit(self._viewport.to_l0(Point(self._cursor.x(), self._cursor.y())))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """End a pan, which may glide on, or what the tool does; called by Qt."""
-        if self._drag is None:
-            self._tell(PointerKind.RELEASE, event)
+        """End a pan, which may glide on, what the tool does, or a click; called by Qt."""
+        button = event.button()
+        if self._held != button:
             return
-        self._drag = None
-        self.setCursor(self._tool_cursor)
-        is_held = time.perf_counter() - self._dragged_at > _HELD_S
-        if not is_held and math.hypot(self._velocity.x(), self._velocity.y()) > 4:
-            self._glide.start()
+        is_click, is_pan = self._clicked_at is not None, self._drag is not None
+        self._held = self._clicked_at = None
+        if is_pan:
+            self._end_drag()
+            is_still = time.perf_counter() - self._dragged_at > _HELD_S
+            speed = math.hypot(self._velocity.x(), self._velocity.y())
+            if not is_still and not is_click and speed > _LEAST_FLING:
+                self._glide.start()
+        else:
+            self._tell(PointerKind.RELEASE, event)
+        if is_click and button == Qt.MouseButton.RightButton:
+            self.menu_wanted.emit(event.position())
+        elif is_click and is_pan:
+            self._tell(PointerKind.CLICK, event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802 - Qt's name
+        """Want a menu by the key; the mouse wants it when the button goes up; called by Qt."""
+        if event.reason() == QContextMenuEvent.Reason.Keyboard:
+            self.menu_wanted.emit(None)
+        event.accept()
+
+    def event(self, event: QEvent) -> bool:
+        """Zoom and turn by two fingers; called by Qt."""
+        if event.type() == QEvent.Type.NativeGesture and isinstance(event, QNativeGestureEvent):
+            self._take_gesture(event)
+            return True
+        return super().event(event)
+
+    def _take_gesture(self, event: QNativeGestureEvent) -> None:
+        at = Point(event.position().x(), event.position().y())
+        match event.gestureType():
+            case Qt.NativeGestureType.ZoomNativeGesture:
+                self._glide.stop()
+                self.zoom(max(_LEAST_PINCH, 1 + event.value()), at)
+            case Qt.NativeGestureType.RotateNativeGesture:
+                before = _meant(self._twist_deg)
+                self._twist_deg += event.value()
+                turn = _meant(self._twist_deg) - before
+                if self._viewport is not None and turn:
+                    angle = self._viewport.rotation_deg + turn
+                    self.move_to(self._viewport.rotated(angle, at))
+            case Qt.NativeGestureType.BeginNativeGesture | Qt.NativeGestureType.EndNativeGesture:
+                self._twist_deg = 0.0
 
     def focusOutEvent(self, event: QFocusEvent) -> None:  # noqa: N802 - Qt's name
         """Forget a space bar that will be let go elsewhere; called by Qt."""
-        self._has_space = False
+        self._hold_space(False)
         super().focusOutEvent(event)
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
-        """Tell the tool; called by Qt."""
-        self._tell(PointerKind.DOUBLE, event)
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
         """Zoom at the cursor; a trackpad's two fingers pan; called by Qt."""
         self._glide.stop()
-        pixels = event.pixelDelta()
-        if not pixels.isNull() and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+        event.accept()
+        pixels, angle, modifiers = event.pixelDelta(), event.angleDelta(), event.modifiers()
+        has_alt = bool(modifiers & Qt.KeyboardModifier.AltModifier)
+        # With Alt held some systems say that the wheel was turned sideways.
+        notches = ((angle.y() or angle.x()) if has_alt else angle.y()) / _NOTCH
+        if has_alt and self.on_alt_wheel(notches):
+            return
+        if not pixels.isNull() and not modifiers & Qt.KeyboardModifier.ControlModifier:
             self.pan(pixels.x(), pixels.y())
         else:
-            notches = event.angleDelta().y() / _NOTCH
             at = event.position()
             self.zoom(_ZOOM_PER_NOTCH**notches, Point(at.x(), at.y()))
-        event.accept()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """Space makes any tool pan; called by Qt."""
         if event.key() == Qt.Key.Key_Space:
-            self._has_space = True
+            self._hold_space(True)
         else:
             super().keyPressEvent(event)
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """End panning by space; called by Qt."""
         if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat():
-            self._has_space = False
+            self._hold_space(False)
         else:
             super().keyReleaseEvent(event)
+
+    def _hold_space(self, is_held: bool) -> None:
+        self._has_space = is_held
+        if self._drag is None and is_held != self._is_hand:
+            self._show_hand(Qt.CursorShape.OpenHandCursor if is_held else None)
+
+    def _end_drag(self) -> None:
+        self._drag = None
+        self._show_hand(Qt.CursorShape.OpenHandCursor if self._has_space else None)
+
+    def _show_hand(self, shape: Qt.CursorShape | None) -> None:
+        """Show a hand, or with None the tool's cursor again."""
+        if not self._is_hand:
+            self._tool_cursor = self.cursor()
+        self._is_hand = shape is not None
+        self.setCursor(self._tool_cursor if shape is None else shape)
 
     def _moves_slide(self, event: QMouseEvent) -> bool:
         return self._has_space or event.button() == Qt.MouseButton.MiddleButton
@@ -346,13 +438,14 @@ class SlideView(QWidget):
             return False
         place = Point(event.position().x(), event.position().y())
         modifiers = event.modifiers()
+        button = event.button() if self._held is None else self._held
         return self.on_pointer(
             Pointer(
                 kind,
                 self._viewport.to_l0(place),
                 l0_per_px=self._viewport.l0_per_px,
-                is_primary=bool((event.buttons() | event.button()) & Qt.MouseButton.LeftButton),
-                is_secondary=bool((event.buttons() | event.button()) & Qt.MouseButton.RightButton),
+                is_primary=button == Qt.MouseButton.LeftButton,
+                is_secondary=button == Qt.MouseButton.RightButton,
                 has_shift=bool(modifiers & Qt.KeyboardModifier.ShiftModifier),
                 has_alt=bool(modifiers & Qt.KeyboardModifier.AltModifier),
                 has_control=bool(modifiers & Qt.KeyboardModifier.ControlModifier),
@@ -365,3 +458,8 @@ class SlideView(QWidget):
             self._glide.stop()
             return
         self.pan(self._velocity.x(), self._velocity.y())
+
+
+def _meant(twist_deg: float) -> float:
+    """Return by how much of a twist of two fingers the slide turns."""
+    return math.copysign(max(abs(twist_deg) - _TWIST_DEG, 0.0), twist_deg)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QLabel, QPushButton, QStatusBar, QWidget
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QStatusBar, QWidget
 
 from tilescope.domain.geometry import Point
 from tilescope.io.cache import TileCache
@@ -19,7 +19,10 @@ _MEMORY_EVERY_MS = 1000
 
 
 class Status(QStatusBar):
-    """What the window has to say all the time; messages come and go in front of it."""
+    """What the window has to say all the time, what goes on, and passing news in front of it.
+
+    What has to be read stands in the notice bar.
+    """
 
     pixel_size_clicked = Signal()
 
@@ -27,6 +30,12 @@ class Status(QStatusBar):
         super().__init__(parent)
         self._caches = caches
         self._tab: SlideTab | None = None
+        self._going: dict[object, str] = {}
+        self._news = QLabel()
+        self._news.setTextFormat(Qt.TextFormat.PlainText)
+        self._news.setAccessibleName("What goes on")
+        self._news.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.addWidget(self._news, 1)
         self._place = QLabel()
         self._magnification = QLabel()
         self._memory = QLabel()
@@ -48,6 +57,28 @@ class Status(QStatusBar):
         self._timer.timeout.connect(self._show_memory)
         self._timer.start()
         self._show_memory()
+
+    @property
+    def going(self) -> str:
+        """What goes on, in words; of several things the one that began or went on last."""
+        return next(reversed(self._going.values()), "")
+
+    def begin(self, text: str) -> object:
+        """Say that something goes on until it is ended by what is returned."""
+        key = object()
+        self.tell(key, text)
+        return key
+
+    def tell(self, key: object, text: str) -> None:
+        """Say how far something is; no menu takes it away."""
+        self._going.pop(key, None)
+        self._going[key] = text
+        self._news.setText(self.going)
+
+    def end(self, key: object) -> None:
+        """Say no longer that something goes on."""
+        self._going.pop(key, None)
+        self._news.setText(self.going)
 
     def follow(self, tab: SlideTab | None) -> None:
         """Speak of another slide."""

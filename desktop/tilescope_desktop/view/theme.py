@@ -56,6 +56,16 @@ _DARK = {
     _ROLE.Link: "#8ab4f8",
     _ROLE.Mid: "#3d434c",
 }
+#: The style draws the outlines of boxes a fixed step darker than the window, which is too little
+#: beside a dark one, and hard to see beside a light one. These kinds of widgets paint nothing else
+#: in the colour of the window, so that they get one that their outlines can be seen by.
+_OUTLINED = (
+    "QAbstractItemView", "QAbstractSpinBox", "QCheckBox", "QComboBox", "QLineEdit", "QMenu",
+    "QProgressBar", "QPushButton", "QRadioButton", "QSlider",
+)  # fmt: skip
+_INSIDE_OUTLINED = ("QScrollBar", "QHeaderView")
+_OUTLINED_LIGHT = "#a2aab6"
+_OUTLINED_DARK = "#adb5c1"
 
 
 def is_dark(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> bool:
@@ -83,3 +93,14 @@ def apply_theme(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None =
     for role in (_ROLE.Text, _ROLE.WindowText, _ROLE.ButtonText):
         palette.setColor(QPalette.ColorGroup.Disabled, role, grey)
     app.setPalette(palette)
+    outlined = QPalette(palette)
+    outlined.setColor(_ROLE.Window, QColor(_OUTLINED_DARK if dark else _OUTLINED_LIGHT))
+    # A name is text, other than what the stubs of PySide say.
+    for kind in _OUTLINED:
+        app.setPalette(outlined, kind)  # type: ignore[arg-type]
+    if dark:
+        # Menus stand out from what they lie over, and the lines in them from the menus.
+        outlined.setColor(_ROLE.Base, QColor(colors[_ROLE.Button]))
+        app.setPalette(outlined, "QMenu")  # type: ignore[arg-type]
+    for kind in _INSIDE_OUTLINED:
+        app.setPalette(palette, kind)  # type: ignore[arg-type]

@@ -6,8 +6,11 @@ from PySide6.QtCore import QEvent, QSize, Qt
 from PySide6.QtGui import QAction, QActionGroup, QPalette
 from PySide6.QtWidgets import QToolBar
 
+from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.tools.tool import Tool
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.menus import plain
+from tilescope_desktop.view.panels import MENU as PANEL_MENU
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.tool_icons import tool_icon
 
@@ -29,10 +32,20 @@ class ToolBar(QToolBar):
         for tool in bench.tools:
             self.add(tool)
         window.addToolBar(Qt.ToolBarArea.LeftToolBarArea, self)
-        window.menu("View").addAction(self.toggleViewAction())
+        window.add_commands([self._command()])
+        self.toggleViewAction().toggled.connect(lambda _is_shown: window.panels.seen.emit())
         bench.tool_changed.connect(lambda _tool: window.refresh_commands())
         window.keys_changed.connect(self._show_keys)
         self._draw()
+
+    def _command(self) -> Command:
+        return Command(
+            "panel.tools",
+            "Tool bar",
+            PANEL_MENU,
+            self.toggleViewAction().trigger,
+            is_checked=self.toggleViewAction().isChecked,
+        )
 
     def add(self, tool: Tool) -> None:
         """Show a button for a tool whose command the window has."""
@@ -53,7 +66,8 @@ class ToolBar(QToolBar):
     def _show_keys(self) -> None:
         for action in self._tools.values():
             keys = self._window.keys.get(action.objectName())
-            action.setToolTip(f"{action.text()} ({keys})" if keys else action.text())
+            title = plain(action)
+            action.setToolTip(f"{title} ({keys})" if keys else title)
 
     def _draw(self) -> None:
         color = self.palette().color(QPalette.ColorRole.ButtonText)

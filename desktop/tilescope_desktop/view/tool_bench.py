@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import shapely
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent
 
@@ -62,10 +63,13 @@ def standard_tools(scene: Scene) -> list[Tool]:
 class ToolBench(QObject):
     """Gives the mouse to the tool in hand, and its wishes to the annotations.
 
-    It is also the scene that tools look at: the slide under the mouse.
+    It is also the scene that tools look at: the slide under the mouse. ``on_key`` hears of keys
+    over a slide before they are shortcuts and when they are let go; ``press_count`` is how often
+    the mouse was pressed over one.
     """
 
     tool_changed = Signal(object)
+    pending_changed = Signal()
 
     def __init__(
         self,
@@ -85,6 +89,9 @@ class ToolBench(QObject):
         for tool in standard_tools(self):
             self.add_tool(tool)
         self.tool = self._tools["move"]
+        self.on_key: Callable[[QKeyEvent], None] = lambda _event: None
+        self.press_count = 0
+        self._was_pending = False
         annotations.selection_changed.connect(self.repaint)
 
     # -- tools ------------------------------------------------------------------------------------
@@ -124,17 +131,24 @@ class ToolBench(QObject):
         tab = self.tab  # a tool that has finished is on no slide any more
         self.fulfil(self.tool.finish(), tab)
 
-    def step_back(self) -> bool:
-        """Backspace: take back the last step of what is begun."""
-        took = self.tool.step_back()
+    @property
+    def is_pending(self) -> bool:
+        """Tell whether something is begun that keys take back before anything else."""
+        return self.tool.is_pending
+
+    def take_back(self) -> bool:
+        """Backspace, Delete and Undo: take back the last step of what is begun."""
+        took = self.tool.take_back()
         self.repaint()
         return took
 
-    def resize_brush(self, steps: float) -> None:
-        """Make the brush larger or smaller."""
-        if isinstance(self.tool, BrushTool):
-            self.tool.resize(steps)
-            self.repaint()
+    def resize_brush(self, steps: float) -> bool:
+        """Make the brush larger or smaller; tell whether it is in the hand."""
+        if not isinstance(self.tool, BrushTool):
+            return False
+        self.tool.resize(steps)
+        self.repaint()
+        return True
 
     def fulfil(self, wishes: Wishes, tab: SlideTab | None = None) -> None:
         """Do what a tool wants on a slide, that it works on by default; it may come late."""
@@ -148,12 +162,13 @@ class ToolBench(QObject):
         tab = self.tab
         if tab is not None:
             tab.view.update()
+        self._tell_pending()
 
     # -- slides -----------------------------------------------------------------------------------
 
     def adopt(self, tab: SlideTab) -> None:
         """Give a new tab its objects and its tools."""
-        slide = OpenSlide(tab.path, tab.source.info)
+        slide = OpenSlide(tab.path, tab.source.info, tab.identity)
         slide.plane = _plane(tab)
         self.slides[tab] = slide
         overlay = ObjectOverlay(tab.view, slide, self.annotations, self._pictures, self)
@@ -161,6 +176,7 @@ class ToolBench(QObject):
         self.overlays[tab] = overlay
         tab.view.overlays.insert(0, overlay)
         tab.view.on_pointer = lambda pointer: self._take_pointer(tab, pointer)
+        tab.view.on_alt_wheel = self.resize_brush
         tab.planes.moved.connect(lambda _plane_index: self._show_plane(tab))
         tab.view.installEventFilter(self)
         self.annotations.attach(slide)
@@ -194,6 +210,14 @@ class ToolBench(QObject):
         """The slide in front."""
         tab = self._front()
         return None if tab is None or tab not in self.slides else self._slide_of(tab)
+
+    def selected_box(self, tab: SlideTab) -> tuple[float, float, float, float] | None:
+        """Return left, top, right, bottom of what is selected on a slide, in level-0 pixels."""
+        slide, chosen = self.annotations.selected_slide, self.annotations.selected
+        if not chosen or slide is None or not slide.is_same(self.slides.get(tab)):
+            return None
+        left, top, right, bottom = shapely.total_bounds([one.geometry for one in chosen])
+        return float(left), float(top), float(right), float(bottom)
 
     # -- the scene --------------------------------------------------------------------------------
 
@@ -235,12 +259,14 @@ class ToolBench(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Finish shapes by Enter, take corners back by Backspace; called by Qt."""
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+        if isinstance(event, QKeyEvent) and event.type() != QEvent.Type.KeyPress:
+            self.on_key(event)
+        elif isinstance(event, QKeyEvent):
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
                 self.finish()
                 return True
             if event.key() == Qt.Key.Key_Backspace:
-                if not self.step_back():
+                if not self.take_back():
                     self.annotations.delete_selected()
                 return True
         return super().eventFilter(watched, event)
@@ -252,13 +278,16 @@ class ToolBench(QObject):
         if tool.is_busy and tab is not self.tab:
             return False
         self._go_under(tab)
-        if pointer.kind is PointerKind.PRESS and not tool.takes(pointer):
+        is_press = pointer.kind in (PointerKind.PRESS, PointerKind.DOUBLE)
+        self.press_count += is_press
+        if is_press and not tool.takes(pointer):
             return False
         act = {
             PointerKind.PRESS: tool.press,
             PointerKind.MOVE: tool.move,
             PointerKind.RELEASE: tool.release,
             PointerKind.DOUBLE: tool.double,
+            PointerKind.CLICK: tool.click,
         }[pointer.kind]
         before = tool.preview
         wishes = act(pointer)
@@ -266,7 +295,13 @@ class ToolBench(QObject):
             self.annotations.fulfil(self._slide_of(tab), wishes)
         if wishes or tool.preview is not before:
             tab.view.update()
-        return not isinstance(tool, MoveTool)
+        self._tell_pending()
+        return True
+
+    def _tell_pending(self) -> None:
+        if self.tool.is_pending != self._was_pending:
+            self._was_pending = self.tool.is_pending
+            self.pending_changed.emit()
 
     def _go_under(self, tab: SlideTab) -> None:
         before, self._under = self._under, tab

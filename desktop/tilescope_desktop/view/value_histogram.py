@@ -13,10 +13,16 @@ from tilescope_desktop.model.channels import wide_enough
 _BINS = 48
 _HEIGHT_PX = 90
 _TEXT_PX = 16
+#: What is further from the middle half of all values than this many times its width is far away.
+_FAR = 3.0
 
 
 class ValueHistogram(QWidget):
-    """Bars, with the smallest, the middle and the largest value below."""
+    """Bars, with the smallest, the middle and the largest value below.
+
+    Few values far away from all others would press those into one bar: they are counted in the
+    bar at the end, which is then said to hold more.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -24,6 +30,11 @@ class ValueHistogram(QWidget):
         self.setMinimumHeight(_HEIGHT_PX)
         self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
         self._texts = ("", "", "")
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """What stands below the bars, from left to right."""
+        return self._texts
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -35,9 +46,15 @@ class ValueHistogram(QWidget):
         finite = values[np.isfinite(values)]
         self._counts, self._texts = np.zeros(0, np.int64), ("", "", "")
         if len(finite):
-            low, high = float(finite.min()), float(finite.max())
-            self._counts, _ = np.histogram(finite, _BINS, (low, wide_enough(low, high)))
-            self._texts = (f"{low:.4g}", f"median {np.median(finite):.4g}", f"{high:.4g}")
+            least, most = float(finite.min()), float(finite.max())
+            low, high = _bulk(finite)
+            inside = np.clip(finite, low, high)
+            self._counts, _ = np.histogram(inside, _BINS, (low, wide_enough(low, high)))
+            self._texts = (
+                f"{least:.4g}" if least == low else f"{least:.4g} … {low:.4g}",
+                f"median {np.median(finite):.4g}",
+                f"{most:.4g}" if most == high else f"{high:.4g} … {most:.4g}",
+            )
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -67,3 +84,14 @@ class ValueHistogram(QWidget):
             for text, side in zip(self._texts, sides, strict=True):
                 painter.drawText(row, side | Qt.AlignmentFlag.AlignVCenter, text)
         painter.end()
+
+
+def _bulk(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the range of values, but for few that are far away from all others."""
+    least, most = float(values.min()), float(values.max())
+    for share in (25.0, 10.0, 1.0):  # half of all values may be one and the same
+        lower, upper = (float(v) for v in np.percentile(values, (share, 100 - share)))
+        far = _FAR * (upper - lower)
+        if far > 0:
+            return max(least, lower - far), min(most, upper + far)
+    return least, most

@@ -55,23 +55,47 @@ def view_commands(window: MainWindow) -> list[Command]:
 
         return run
 
-    def command(key: str, title: str, shortcut: str, act: Callable[[SlideTab], None]) -> Command:
-        return Command(f"view.{key}", title, "View", on_tab(act), shortcut, has_slide)
+    def command(
+        key: str,
+        title: str,
+        shortcut: str,
+        act: Callable[[SlideTab], None],
+        *also: str,
+        menu: str = "View",
+        is_checked: Callable[[SlideTab], bool] | None = None,
+    ) -> Command:
+        check = None if is_checked is None else _of_tab(window, is_checked)
+        return Command(f"view.{key}", title, menu, on_tab(act), shortcut, has_slide, check, also)
+
+    def move(key: str, title: str, shortcut: str, act: Callable[[SlideTab], None]) -> Command:
+        return command(key, title, shortcut, act, menu="View/Move and turn")
 
     return [
-        command("zoom-in", "Zoom in", "+", lambda tab: tab.view.zoom(_STEP)),
-        command("zoom-out", "Zoom out", "-", lambda tab: tab.view.zoom(1 / _STEP)),
+        command("zoom-in", "Zoom in", "+", lambda tab: tab.view.zoom(_STEP), "=", "Shift+Up"),
+        command("zoom-out", "Zoom out", "-", lambda tab: tab.view.zoom(1 / _STEP), "Shift+Down"),
         command("fit", "Whole slide", "Ctrl+0", lambda tab: tab.view.fit()),
         command("full-size", "One slide pixel per screen pixel", "Ctrl+1", _full_size),
-        command("left", "Move left", "Left", lambda tab: tab.view.pan(_NUDGE_PX, 0)),
-        command("right", "Move right", "Right", lambda tab: tab.view.pan(-_NUDGE_PX, 0)),
-        command("up", "Move up", "Up", lambda tab: tab.view.pan(0, _NUDGE_PX)),
-        command("down", "Move down", "Down", lambda tab: tab.view.pan(0, -_NUDGE_PX)),
-        command("turn", "Turn clockwise", "Ctrl+R", lambda tab: _turn(tab, _TURN_DEG)),
-        command("turn-back", "Turn back", "Ctrl+Shift+R", lambda tab: _turn(tab, -_TURN_DEG)),
-        command("flip", "Flip left and right", "Ctrl+Shift+F", _flip),
-        command("map", "Overview map", "Shift+M", _toggle_map),
-        command("scale-bar", "Scale bar", "Shift+S", _toggle_scale),
+        move("left", "Move left", "Left", lambda tab: tab.view.pan(_NUDGE_PX, 0)),
+        move("right", "Move right", "Right", lambda tab: tab.view.pan(-_NUDGE_PX, 0)),
+        move("up", "Move up", "Up", lambda tab: tab.view.pan(0, _NUDGE_PX)),
+        move("down", "Move down", "Down", lambda tab: tab.view.pan(0, -_NUDGE_PX)),
+        move("turn", "Turn clockwise", "Ctrl+Right", lambda tab: _turn(tab, _TURN_DEG)),
+        move("turn-back", "Turn back", "Ctrl+Left", lambda tab: _turn(tab, -_TURN_DEG)),
+        move("flip", "Flip left and right", "Ctrl+Shift+F", _flip),
+        command(
+            "map",
+            "Overview map",
+            "Shift+M",
+            _toggle_map,
+            is_checked=lambda tab: not tab.map.isHidden(),
+        ),
+        command(
+            "scale-bar",
+            "Scale bar",
+            "Shift+B",
+            _toggle_scale,
+            is_checked=lambda tab: tab.scale.is_visible,
+        ),
         Command("view.pixel-size", "Pixel size…", "View", window.ask_pixel_size, "", has_slide),
         Command(
             "view.pictures",
@@ -82,11 +106,31 @@ def view_commands(window: MainWindow) -> list[Command]:
             lambda: window.tab is not None and bool(window.tab.source.info.associated),
         ),
         Command("view.palette", "All commands…", "View", window.show_palette, "Ctrl+L"),
+        *(_channel_command(window, number) for number in range(1, 10)),
     ]
 
 
 def _has_slide(window: MainWindow) -> Callable[[], bool]:
     return lambda: window.tab is not None
+
+
+def _of_tab(window: MainWindow, tell: Callable[[SlideTab], bool]) -> Callable[[], bool]:
+    return lambda: window.tab is not None and tell(window.tab)
+
+
+def _channel_command(window: MainWindow, number: int) -> Command:
+    def has_channel() -> bool:
+        return len(window.channels.styles) >= number
+
+    return Command(
+        f"view.channel-{number}",
+        f"Show channel {number}",
+        "",
+        lambda: window.channels.toggle(number - 1),
+        str(number),
+        has_channel,
+        lambda: has_channel() and window.channels.styles[number - 1].visible,
+    )
 
 
 def _quit(window: MainWindow) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +110,32 @@ def test_napari_has_other_keys_and_changes_stay() -> None:
     assert Keymap(KeyStyle.QUPATH, own).keys([ellipse, fit])["tool.ellipse"] == "O"
     changed = Keymap(KeyStyle.NAPARI, own).keys([ellipse, fit])
     assert changed == {"tool.ellipse": "E", "view.fit": "F5"}
+
+
+def test_more_keys_do_a_command_where_nothing_else_has_them() -> None:
+    zoom = Command("zoom", "Zoom", "Menu", lambda: None, "+", also=("=", "shift+up", "K", "Space"))
+    every = [zoom, *COMMANDS]
+    keymap = Keymap()
+    assert keymap.conflicts(every) == {}
+    assert keymap.keys(every)["lock"] == "K"
+    assert keymap.more_keys(every) == {"zoom": ("=", "Shift+Up")}
+    assert keymap.holder("=", every) is zoom
+    taken = keymap.given(DIG, "=", every)
+    assert taken.keys(every)["dig"] == "="
+    assert taken.more_keys(every) == {"zoom": ("Shift+Up",)}
+    assert taken.keys(every)["zoom"] == "+"
+    assert keymap.given(zoom, "F9", every).more_keys(every) == {}
+
+
+@given(keymaps, st.lists(keys, max_size=3).map(tuple))
+def test_no_key_does_two_things_however_many_a_command_has(
+    keymap: Keymap, also: tuple[str, ...]
+) -> None:
+    every = [replace(LOCK, also=also), FLY, replace(DIG, also=also)]
+    held = [k for k in keymap.keys(every).values() if k]
+    held += [k for more in keymap.more_keys(every).values() for k in more]
+    assert len(held) == len(set(held))
+    assert not set(held) & set(RESERVED)
 
 
 def test_what_the_view_needs_is_refused_with_the_reason() -> None:

@@ -70,6 +70,13 @@ def test_move_leaves_the_mouse_to_the_view() -> None:
     assert not MoveTool(Desk(), "move", "Move").takes(at(1, 1))
 
 
+def test_a_click_in_move_picks_what_is_there() -> None:
+    tool = MoveTool(Desk(), "move", "Move")
+    assert list(tool.click(at(5, 6, 2.0))) == [Pick(Point(5, 6), 8.0)]
+    for key in ("has_shift", "has_control"):
+        assert list(tool.click(at(5, 6, **{key: True}))) == [Pick(Point(5, 6), 4.0, toggles=True)]
+
+
 def test_a_press_is_a_point() -> None:
     shape = drawn(list(PointTool(Desk(), "p", "P").press(at(3, 4))))
     assert shape.equals(shapely.Point(3, 4))
@@ -163,6 +170,32 @@ def test_backspace_takes_the_last_corner_back_and_escape_all() -> None:
     tool.cancel()
     assert not tool.is_busy
     assert list(tool.finish()) == []
+
+
+def test_what_is_begun_is_taken_back_step_by_step_or_as_a_whole() -> None:
+    polygon = PolygonTool(Desk(), "p", "P")
+    for x, y in ((0, 0), (100, 0)):
+        click(polygon, x, y)
+    assert [polygon.take_back() for _ in range(3)] == [True, True, False]
+    brush = BrushTool(Desk(), "b", "B")
+    assert not brush.take_back()
+    brush.press(at(5, 5))
+    assert brush.take_back()
+    assert list(brush.release(at(50, 5))) == []
+    assert not MoveTool(Desk(), "move", "Move").take_back()
+
+
+def test_what_a_drag_adds_to_a_polygon_is_one_step() -> None:
+    tool = PolygonTool(Desk(), "p", "P")
+    for x, y in ((0, 0), (100, 0), (100, 100)):
+        click(tool, x, y)
+    tool.press(at(300, 100))
+    for y in range(100, 300, 20):
+        tool.move(at(300, y))
+    assert tool.take_back()
+    tool.move(at(300, 400))
+    tool.release(at(300, 400))
+    assert drawn(list(tool.finish())).area == 5000
 
 
 def test_two_corners_enclose_nothing() -> None:
@@ -306,3 +339,52 @@ def test_a_click_beside_the_outline_selects_another_object() -> None:
     tool = VertexTool(Desk((square(),)), "e", "E")
     assert list(tool.press(at(300, 300))) == [Pick(Point(300, 300), 7.0)]
     assert list(VertexTool(Desk(), "e", "E").press(at(1, 1))) == [Pick(Point(1, 1), 7.0)]
+
+
+def ellipse(x0: float, y0: float, x1: float, y1: float) -> shapely.Geometry:
+    return drawn(drag(EllipseTool(Desk(), "o", "O"), at(x0, y0), at(x1, y1)))
+
+
+@pytest.mark.parametrize(
+    ("grip", "to", "bounds"),
+    [
+        ((200, 50), (260, 10), (0, 0, 260, 100)),
+        ((0, 50), (-40, 90), (-40, 0, 200, 100)),
+        ((100, 0), (150, 30), (0, 30, 200, 100)),
+        ((100, 100), (10, 400), (0, 0, 200, 400)),
+        ((200, 50), (-60, 50), (-60, 0, 0, 100)),
+    ],
+)
+def test_an_end_of_an_ellipse_is_dragged_and_it_stays_one(
+    grip: tuple[float, float], to: tuple[float, float], bounds: tuple[float, ...]
+) -> None:
+    shape = ellipse(200, 100, 0, 0)
+    # As it comes back from a file: turned the other way, and rounded.
+    stored = shapely.set_precision(shapely.reverse(shape), 0.01, mode="pointwise")
+    tool = VertexTool(Desk((square(geometry=stored),)), "e", "E")
+    assert tool.preview.handles is not None
+    assert sorted(map(tuple, tool.preview.handles.tolist())) == [
+        *((0, 50), (100, 0), (100, 100), (200, 50))
+    ]
+    (wish,) = drag(tool, at(*grip), at(*to))
+    assert isinstance(wish, Reshape)
+    assert wish.geometry.bounds == pytest.approx(bounds)
+    width, height = bounds[2] - bounds[0], bounds[3] - bounds[1]
+    assert wish.geometry.area == pytest.approx(math.pi * width * height / 4, rel=0.002)
+
+
+def test_an_ellipse_keeps_its_ends() -> None:
+    tool = VertexTool(Desk((square(geometry=ellipse(0, 0, 200, 100)),)), "e", "E")
+    assert list(tool.press(at(200, 50, has_alt=True))) == []
+    assert drag(tool, at(200, 50), at(0, 50)) == []  # nothing would be left of it
+
+
+def test_what_is_hardly_an_ellipse_has_all_its_corners() -> None:
+    dented = shapely.get_coordinates(ellipse(0, 0, 200, 100))[:-1]
+    dented[7] += 3
+    star = shapely.get_coordinates(ellipse(0, 0, 200, 100))[:-1]
+    star[::2] = (star[::2] - (100, 50)) * 0.9 + (100, 50)
+    for corners in (dented, star):
+        tool = VertexTool(Desk((square(geometry=shapely.Polygon(corners)),)), "e", "E")
+        assert tool.preview.handles is not None
+        assert len(tool.preview.handles) == 97

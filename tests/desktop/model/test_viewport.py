@@ -43,6 +43,18 @@ def test_zooming_keeps_what_is_under_the_cursor(
     assert near(after.to_l0(cursor), before, 1e-6 * (1 + view.l0_per_px * 4000))
 
 
+@given(viewports, st.floats(-360, 360), st.floats(0, 1), st.floats(0, 1))
+def test_turning_keeps_what_is_under_the_cursor(
+    view: Viewport, turn_deg: float, u: float, v: float
+) -> None:
+    cursor = Point(u * view.width, v * view.height)
+    before = view.to_l0(cursor)
+    after = view.rotated(view.rotation_deg + turn_deg, cursor)
+    assert near(after.to_l0(cursor), before, 1e-6 * (1 + view.l0_per_px * 4000))
+    assert after.rotation_deg == (view.rotation_deg + turn_deg) % 360
+    assert after.l0_per_px == view.l0_per_px
+
+
 @given(viewports, st.floats(-500, 500), st.floats(-500, 500))
 def test_what_is_dragged_stays_under_the_hand(view: Viewport, dx: float, dy: float) -> None:
     grabbed = view.to_l0(Point(10, 10))

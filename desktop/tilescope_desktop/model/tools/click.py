@@ -150,6 +150,8 @@ class ClickTool(Tool):
         if len(path) < 2:
             return ()
         is_click = _reach(path) < _CLICK_PX * pointer.l0_per_px
+        if is_click and pointer.is_secondary:
+            return ()  # a menu is wanted
         refined = self._refined(pointer) if is_click and not self._is_scribble else None
         if refined is not None:
             self._ask(refined)
@@ -162,6 +164,21 @@ class ClickTool(Tool):
     def begin(self) -> None:
         """Count what can be taken back from now on."""
         self._made = 0
+
+    @property
+    def is_pending(self) -> bool:
+        """Tell whether a button is down or a click is not answered yet."""
+        return self.is_busy or bool(self._waiting)
+
+    def take_back(self) -> bool:
+        """Forget the drag, or give up the click that is not answered yet."""
+        if self._path:
+            self.cancel()
+        elif self._waiting:
+            self._waiting.pop()
+        else:
+            return False
+        return True
 
     def retract(self) -> bool:
         """Give up the click that is not answered yet, else take the last one back."""

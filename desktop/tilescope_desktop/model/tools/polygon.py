@@ -78,10 +78,14 @@ class PathTool(Tool, ABC):
         return () if shape is None else (Draw(shape),)
 
     def step_back(self) -> bool:
-        """Take the last corner back."""
+        """Take the last corner back, or all that was drawn since the button went down."""
         if not self._corners:
             return False
-        self._corners.pop()
+        if self._is_down and self._dragged:
+            del self._corners[-self._dragged - 1 :]
+            self._is_down, self._dragged = False, 0
+        else:
+            self._corners.pop()
         self._show(self._corners[-1] if self._corners else None)
         return True
 

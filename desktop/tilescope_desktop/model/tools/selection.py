@@ -10,6 +10,7 @@ from shapely.affinity import translate
 from tilescope.domain.geometry import Point
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
+    REACH_PX,
     Pick,
     PickBox,
     Preview,
@@ -20,7 +21,6 @@ from tilescope_desktop.model.tools.tool import (
     Wishes,
 )
 
-_REACH_PX = 4.0
 _CLICK_PX = 4.0
 
 
@@ -44,7 +44,7 @@ class SelectionTool(Tool):
         """Begin a click, a box or a move."""
         self._from = pointer.at_l0
         at = shapely.Point(pointer.at_l0.x, pointer.at_l0.y)
-        reach = _REACH_PX * pointer.l0_per_px
+        reach = REACH_PX * pointer.l0_per_px
         movable = [
             found
             for found in self.scene.selected
@@ -72,7 +72,7 @@ class SelectionTool(Tool):
         if start is None:
             return ()
         if not self._is_drag(start, pointer):
-            reach = _REACH_PX * pointer.l0_per_px
+            reach = REACH_PX * pointer.l0_per_px
             return (Pick(pointer.at_l0, reach, pointer.has_shift or pointer.has_control),)
         if moved is not None:
             return (Reshape(moved.id, _carried(moved, start, pointer.at_l0)),)

@@ -22,6 +22,8 @@ from tilescope_desktop.model.tools.tool import (
 #: A drag shorter than this, in screen pixels, is a click and draws nothing.
 _SHORTEST_PX = 3.0
 _ELLIPSE_CORNERS = 96
+#: An ellipse may be off by so much of its radius.
+_ROUNDED = 2e-3
 
 
 class PointTool(Tool):
@@ -105,10 +107,7 @@ class EllipseTool(DragTool):
 
     def _shape(self, start: Point, pointer: Pointer) -> shapely.Geometry:
         end = _corner(start, pointer)
-        angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)
-        x = (start.x + end.x) / 2 + (end.x - start.x) / 2 * np.cos(angle)
-        y = (start.y + end.y) / 2 + (end.y - start.y) / 2 * np.sin(angle)
-        return _solid(shapely.Polygon(np.stack([x, y], axis=1)))
+        return _solid(ellipse_in((start.x, start.y, end.x, end.y)))
 
 
 class LineTool(DragTool):
@@ -130,6 +129,35 @@ class RulerTool(LineTool):
     def _drawn(self, start: Point, pointer: Pointer) -> Wishes:
         self._preview = self._shown(start, pointer)
         return ()
+
+
+def ellipse_in(box: tuple[float, float, float, float]) -> shapely.Geometry:
+    """Return the ellipse between two opposite corners, x and y of each."""
+    x0, y0, x1, y1 = box
+    angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)
+    x = (x0 + x1) / 2 + (x1 - x0) / 2 * np.cos(angle)
+    y = (y0 + y1) / 2 + (y1 - y0) / 2 * np.sin(angle)
+    return shapely.Polygon(np.stack([x, y], axis=1))
+
+
+def box_of_ellipse(geometry: shapely.Geometry) -> tuple[float, float, float, float] | None:
+    """Return left, top, right, bottom of an outline that is an ellipse as drawn; None for others.
+
+    Files keep coordinates rounded, so nearly an ellipse is one.
+    """
+    if shapely.get_type_id(geometry) != shapely.GeometryType.POLYGON:
+        return None
+    corners = shapely.get_coordinates(geometry)[:-1]
+    left, top, right, bottom = geometry.bounds
+    if len(corners) != _ELLIPSE_CORNERS or right <= left or bottom <= top:
+        return None
+    radii = (right - left) / 2, (bottom - top) / 2
+    unit = (corners - ((left + right) / 2, (top + bottom) / 2)) / radii
+    turns = np.sort(np.arctan2(unit[:, 1], unit[:, 0]))
+    steps = np.diff(turns, append=turns[0] + 2 * np.pi) * _ELLIPSE_CORNERS / (2 * np.pi)
+    is_round = np.allclose(np.hypot(unit[:, 0], unit[:, 1]), 1.0, rtol=0.0, atol=_ROUNDED)
+    is_even = np.allclose(steps, 1.0, rtol=0.0, atol=_ROUNDED * _ELLIPSE_CORNERS)
+    return (left, top, right, bottom) if is_round and is_even else None
 
 
 def _corner(start: Point, pointer: Pointer) -> Point:

@@ -21,6 +21,8 @@ from tilescope.domain.geometry import Point
 from tilescope_desktop.model.pointer import Pointer
 
 Line = NDArray[np.float64]
+#: How far beside an outline a click still means it, in screen pixels.
+REACH_PX = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,14 @@ class Pick:
         How far beside an outline still counts, in level-0 pixels.
     toggles
         Whether the others stay selected, and one that is selected no longer is.
+    keeps
+        Whether what is selected stays so unless another object is there: a menu is for either.
     """
 
     at_l0: Point
     reach_px: float
     toggles: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +230,33 @@ class Tool:
         """Take the second press of a double click; a release follows. To most tools it is one."""
         return self.press(pointer)
 
+    def click(self, pointer: Pointer) -> Wishes:
+        """Take a click whose press was left to the view."""
+        return ()
+
     def finish(self) -> Wishes:
         """Complete what is begun, by Enter."""
         return ()
 
     def step_back(self) -> bool:
-        """Take back the last step of what is begun, by Backspace; False when there is none."""
+        """Take back the last step of what is begun; False when it has no steps."""
         return False
+
+    @property
+    def is_pending(self) -> bool:
+        """Tell whether there is something that is no edit yet and can be taken back."""
+        return self.is_busy
+
+    def take_back(self) -> bool:
+        """Take back the last step of what is begun, or all of it, by Backspace or Undo.
+
+        False when nothing is begun: then the keys mean something else.
+        """
+        if not self.is_busy:
+            return False
+        if not self.step_back():
+            self.cancel()
+        return True
 
     def retract(self) -> bool:
         """Take back what it did last, by Escape; False when there is nothing."""
@@ -243,11 +268,16 @@ class Tool:
 
 
 class MoveTool(Tool):
-    """Leaves the mouse to the view."""
+    """Leaves drags to the view; a click selects, with Shift it adds to what is selected."""
 
     def takes(self, pointer: Pointer) -> bool:
         """Take nothing."""
         return False
+
+    def click(self, pointer: Pointer) -> Wishes:
+        """Select what is under the mouse, or nothing."""
+        reach = REACH_PX * pointer.l0_per_px
+        return (Pick(pointer.at_l0, reach, pointer.has_shift or pointer.has_control),)
 
 
 def length_text(length_px: float, um_per_px: float | None) -> str:

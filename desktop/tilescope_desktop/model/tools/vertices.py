@@ -7,6 +7,7 @@ import shapely
 
 from tilescope.domain.geometry import Point
 from tilescope_desktop.model.pointer import Pointer
+from tilescope_desktop.model.tools.shapes import box_of_ellipse, ellipse_in
 from tilescope_desktop.model.tools.tool import (
     Line,
     Pick,
@@ -24,7 +25,7 @@ _MOST_HANDLES = 5000
 
 
 class VertexTool(Tool):
-    """Drags the corners of the selected object.
+    """Drags the corners of the selected object, of an ellipse its four ends.
 
     A double click on a side puts a corner there, Alt and a click takes one away, a click elsewhere
     selects.
@@ -42,8 +43,8 @@ class VertexTool(Tool):
         if found is None:
             return Preview()
         if self._dragged is not None and self._at is not None:
-            return Preview(_with_corner(found.geometry, self._dragged, self._at))
-        corners = _corners(found.geometry)
+            return Preview(_dragged(found.geometry, self._dragged, self._at))
+        corners = _handles(found.geometry)
         return Preview(handles=corners if len(corners) <= _MOST_HANDLES else None)
 
     @property
@@ -58,6 +59,8 @@ class VertexTool(Tool):
         if found is None or near is None:
             on_it = found is not None and _is_on_side(found.geometry, pointer)
             return () if on_it else (Pick(pointer.at_l0, _REACH_PX * pointer.l0_per_px),)
+        if pointer.has_alt and box_of_ellipse(found.geometry) is not None:
+            return ()  # without its end it would be none
         if pointer.has_alt:
             shorter = _without_corner(found.geometry, near)
             return () if shorter is None else (Reshape(found.id, shorter),)
@@ -76,7 +79,9 @@ class VertexTool(Tool):
         self.cancel()
         if found is None or number is None or at is None:
             return ()
-        return (Reshape(found.id, _with_corner(found.geometry, number, at)),)
+        after = _dragged(found.geometry, number, at)
+        is_flat = shapely.get_dimensions(after) == 2 and after.area == 0
+        return () if is_flat else (Reshape(found.id, after),)
 
     def double(self, pointer: Pointer) -> Wishes:
         """Put a corner on the side that was clicked."""
@@ -100,8 +105,31 @@ def _corners(geometry: shapely.Geometry) -> Line:
     return found
 
 
+def _handles(geometry: shapely.Geometry) -> Line:
+    """Return what can be dragged: corners, or right, lower, left and upper end of an ellipse."""
+    box = box_of_ellipse(geometry)
+    if box is None:
+        return _corners(geometry)
+    left, top, right, bottom = box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    return np.array([(right, y), (x, bottom), (left, y), (x, top)])
+
+
+def _dragged(geometry: shapely.Geometry, number: int, at: Point) -> shapely.Geometry:
+    """Return a geometry one of whose handles is elsewhere."""
+    box = box_of_ellipse(geometry)
+    if box is None:
+        return _with_corner(geometry, number, at)
+    left, top, right, bottom = box
+    if number % 2:
+        y0, y1 = sorted((at.y, top if number == 1 else bottom))
+        return ellipse_in((left, y0, right, y1))
+    x0, x1 = sorted((at.x, left if number == 0 else right))
+    return ellipse_in((x0, top, x1, bottom))
+
+
 def _nearest(geometry: shapely.Geometry, pointer: Pointer) -> int | None:
-    away = _corners(geometry) - (pointer.at_l0.x, pointer.at_l0.y)
+    away = _handles(geometry) - (pointer.at_l0.x, pointer.at_l0.y)
     distance = np.hypot(away[:, 0], away[:, 1])
     near = int(np.argmin(distance))
     return near if distance[near] <= _REACH_PX * pointer.l0_per_px else None

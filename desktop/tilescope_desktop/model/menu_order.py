@@ -1,0 +1,102 @@
+"""What stands where in the menus, and which letter of it is underlined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+#: Names of what stands in a menu, in groups between which there is a line: ids of commands, titles
+#: of menus in it. What is named nowhere comes last.
+GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
+    "File": (
+        ("file.open", "file.open-folder", "Recent"),
+        ("project.new", "project.open", "project.relink", "project.close"),
+        ("file.save", "project.save-as"),
+        ("project.import", "project.export"),
+        ("project.save-picture", "project.copy-picture"),
+        ("file.close", "file.quit"),
+    ),
+    "Edit": (
+        ("edit.undo", "edit.redo"),
+        ("edit.delete", "edit.duplicate", "edit.restore", "edit.whole"),
+        ("edit.all", "edit.all-annotations", "edit.all-detections", "edit.none"),
+        ("edit.toggle-lock", "edit.lock", "edit.unlock"),
+        ("edit.keys",),
+    ),
+    "Tools": (
+        ("tool.move", "tool.select"),
+        ("tool.point", "tool.line", "tool.polyline", "tool.rectangle", "tool.ellipse"),
+        ("tool.polygon", "tool.freehand", "tool.brush", "tool.wand", "tool.click"),
+        ("tool.vertices", "tool.ruler"),
+        ("tool.larger", "tool.smaller"),
+        ("tool.finish", "tool.cancel"),
+    ),
+    "Objects": (
+        ("objects.shows-annotations", "objects.shows-detections", "objects.names"),
+        ("objects.fills-annotations", "objects.fills-detections"),
+        ("objects.stronger", "objects.fainter"),
+        ("Outlines",),
+        ("objects.fly",),
+    ),
+    "View": (
+        ("view.zoom-in", "view.zoom-out", "view.fit", "view.full-size"),
+        ("Move and turn", "Side by side"),
+        ("view.map", "view.scale-bar", "Panels", "Colours"),
+        ("view.auto-contrast", "view.pixel-size", "view.pictures"),
+        ("view.notices", "view.palette"),
+    ),
+    "View/Panels": ((), ("panel.all",)),
+    "View/Move and turn": (
+        ("view.left", "view.right", "view.up", "view.down"),
+        ("view.turn", "view.turn-back", "view.flip"),
+    ),
+    "View/Side by side": (
+        ("compare.beside",),
+        ("compare.linked", "compare.as-they-stand", "compare.same-size"),
+        ("compare.other", "compare.separate"),
+    ),
+    "Models": (
+        ("models.inside", "models.cancel"),
+        ("Click to outline",),
+        ("models.show-map",),
+        ("models.add",),
+    ),
+}
+
+
+def arranged(menu: str, names: Sequence[str]) -> list[list[str]]:
+    """Return the names of what stands in a menu in groups, each name where it belongs."""
+    known = GROUPS.get(menu, ())
+    named = {name for group in known for name in group}
+    rest = [name for name in names if name not in named]
+    groups = [[name for name in group if name in names] for group in known]
+    # An empty group says where what is named nowhere stands.
+    place = next((index for index, group in enumerate(known) if not group), len(groups))
+    groups.insert(place, rest)
+    return [group for group in groups if group]
+
+
+def underlined(titles: Sequence[str]) -> list[str]:
+    """Return titles as Qt wants them, ``&`` before a letter that no other of them has.
+
+    The first letters of words come first; a title that finds no letter goes without.
+    """
+    taken: set[str] = set()
+    found = []
+    for title in titles:
+        at = _place(title, taken)
+        if at is None:
+            found.append(_escaped(title))
+        else:
+            taken.add(title[at].casefold())
+            found.append(f"{_escaped(title[:at])}&{_escaped(title[at:])}")
+    return found
+
+
+def _place(title: str, taken: set[str]) -> int | None:
+    letters = [at for at, letter in enumerate(title) if letter.isascii() and letter.isalnum()]
+    first = [at for at in letters if at == 0 or title[at - 1] == " "]
+    return next((at for at in [*first, *letters] if title[at].casefold() not in taken), None)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&&")

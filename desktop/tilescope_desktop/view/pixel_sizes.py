@@ -1,0 +1,65 @@
+"""The size of a pixel where the user says it: asked for once, and kept in the project."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject
+
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.tool_bench import ToolBench
+
+
+class PixelSizes(QObject):
+    """Connects what the user enters with the open project and with every view of the slide."""
+
+    def __init__(self, window: MainWindow, annotations: Annotations, bench: ToolBench) -> None:
+        super().__init__(window)
+        self._window = window
+        self._annotations = annotations
+        self._bench = bench
+        self._asked: set[str] = set()
+        window.pixel_size_entered.connect(self._keep)
+        window.tab_opened.connect(self._welcome)
+        window.tab_closed.connect(lambda tab: window.notices.take(_key(tab)))
+        annotations.slides_found.connect(self._show_known)
+
+    def _keep(self, tab: SlideTab, um_per_px: float) -> None:
+        self._window.notices.take(_key(tab))
+        slide = self._bench.slides.get(tab)
+        if slide is None or slide.identity is None:  # nothing of it can be in a project
+            return
+        for other, beside in self._bench.slides.items():
+            if beside.identity == slide.identity:
+                self._show(other, um_per_px)
+        self._annotations.enter_pixel_size(slide, um_per_px)
+
+    def _welcome(self, tab: SlideTab) -> None:
+        if self._annotations.project is None:  # else the project is asked first
+            self._ask(tab)
+
+    def _show_known(self) -> None:
+        for tab, slide in self._bench.slides.items():
+            if slide.entered_um is not None and slide.entered_um != tab.um_override:
+                self._show(tab, slide.entered_um)
+            self._ask(tab)
+
+    def _show(self, tab: SlideTab, um_per_px: float) -> None:
+        tab.override_um_per_px(um_per_px)
+        self._window.status.show_view()
+        self._window.notices.take(_key(tab))
+
+    def _ask(self, tab: SlideTab) -> None:
+        if tab.um_per_px is not None or str(tab.path) in self._asked:
+            return
+        self._asked.add(str(tab.path))
+        self._window.notices.say(
+            f"{tab.path.name}: the size of a pixel is unknown, so nothing on it can be measured in "
+            "micrometres.",
+            (("Set it…", lambda: self._window.ask_pixel_size(tab)), ("Not now", lambda: None)),
+            _key(tab),
+        )
+
+
+def _key(tab: SlideTab) -> object:
+    return "pixel-size", tab.path
