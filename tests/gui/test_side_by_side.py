@@ -16,6 +16,7 @@ from tests.gui.hand import LEFT, NONE, Hand
 
 from tilescope.domain.geometry import Point
 from tilescope_desktop.view.command_palette import CommandPalette
+from tilescope_desktop.view.comparing import compare_with_itself
 from tilescope_desktop.view.side_by_side import SideBySide
 from tilescope_desktop.view.slide_tab import SlideTab
 
@@ -405,3 +406,39 @@ def test_the_other_view_marks_the_place_under_the_mouse(hand: Hand, pair: SideBy
     QApplication.sendEvent(left.view, QEvent(QEvent.Type.Leave))
     gone = right.view.grab().toImage()
     assert gone.pixelColor(145, 130) == before.pixelColor(145, 130)
+
+
+def test_the_overview_leaves_room_in_a_narrow_view(hand: Hand) -> None:
+    tab = hand.window.tab
+    assert tab is not None
+    hand.window.resize(1600, 1000)
+    hand.act("view.fit")
+    hand.place()
+    wide, seen = tab.map.size(), yellow_share(tab)
+    assert max(wide.width(), wide.height()) == 220
+    compare_with_itself(hand.window, tab)
+    hand.qtbot.waitUntil(lambda: hand.window.tabs.pair is not None, timeout=20_000)
+    hand.window.resize(950, 700)
+    hand.wait()
+    assert max(tab.map.width(), tab.map.height()) <= 0.36 * min(tab.view.width(), tab.view.height())
+    middle = tab.map.rect().center()
+    hand.qtbot.mouseClick(tab.map, LEFT, NONE, middle)
+    assert tab.view.viewport is not None
+    size = tab.source.info.size
+    centre = tab.view.viewport.centre_l0
+    assert abs(centre.x - size.width / 2) < size.width / tab.map.width() * 2
+    assert abs(centre.y - size.height / 2) < size.height / tab.map.height() * 2
+    hand.window.tabs.separate(tab)
+    hand.window.resize(1600, 1000)
+    hand.wait()
+    assert tab.map.size() == wide
+    assert yellow_share(tab) == pytest.approx(seen, rel=0.05)
+    assert seen > 0.05
+
+
+def yellow_share(tab: SlideTab) -> float:
+    """Return how much of the map is tinted as seen: blue is taken away there."""
+    image = tab.map.grab().toImage()
+    places = [(x, y) for x in range(0, image.width(), 3) for y in range(0, image.height(), 3)]
+    colors = [image.pixelColor(x, y) for x, y in places]
+    return sum(c.red() > 200 and c.blue() < c.red() - 40 for c in colors) / len(colors)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QWidget
 
-from tilescope.domain.geometry import Point
+from tilescope.domain.geometry import Point, Size
 from tilescope.domain.tiles import TileKey
 from tilescope_desktop.bridge.tiles import PictureTiles, TileService
 from tilescope_desktop.model.resolve import wanted
@@ -16,7 +16,8 @@ from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import Canvas
 from tilescope_desktop.view.tile_painter import device_transform
 
-_MOST_SIDE = 220
+#: Its longer side, in pixels, and how much of a small view's shorter one that may be.
+_MOST_SIDE, _LEAST_SIDE, _MOST_SHARE = 220, 80, 0.35
 _SEEN = QColor(255, 210, 0, 70)
 _BOX = QColor(255, 210, 0)
 #: What shows more of the slide than this is a look around, not a look at it.
@@ -42,6 +43,7 @@ class OverviewMap(QWidget):
         self._service = tiles
         self._slide: PictureTiles | None = None
         self._plane = 0
+        self._side = _MOST_SIDE
         self._ratio = 1.0
         self._whole: Viewport | None = None
         self._view: Viewport | None = None
@@ -69,17 +71,24 @@ class OverviewMap(QWidget):
             self._service.loader.want(id(self), ())
             self.hide()
             return
-        size = slide.info.size
-        scale = _MOST_SIDE / max(size.width, size.height)
-        width, height = max(8, round(size.width * scale)), max(8, round(size.height * scale))
-        self.setFixedSize(width, height)
-        self._whole = Viewport.fitted(size, width, height, margin=1.0)
         if not keeps:
+            width, height = _sides(slide.info.size, _MOST_SIDE)
             self._seen = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
             self._seen.fill(Qt.GlobalColor.transparent)
-        self._want()
+        self._lay_out(slide.info.size)
         self.show()
-        self.update()
+
+    def fit_in(self, width: int, height: int) -> None:
+        """Take no more than a part of a view of so many pixels."""
+        side = min(_MOST_SIDE, max(_LEAST_SIDE, round(_MOST_SHARE * min(width, height))))
+        if side == self._side:
+            return
+        self._side = side
+        if self._slide is not None:
+            self._lay_out(self._slide.info.size)
+            self._box = QPolygonF()
+            if self._view is not None:
+                self.follow(self._view)
 
     def follow(self, view: Viewport) -> None:
         """Show which part of the slide the view has, and remember that it was seen."""
@@ -95,6 +104,8 @@ class OverviewMap(QWidget):
             painter.setCompositionMode(QPainter.CompositionMode.CompositionMode_Source)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(_SEEN)
+            # It keeps its size: a small view for a while loses nothing of it.
+            painter.scale(self._seen.width() / self.width(), self._seen.height() / self.height())
             painter.drawPolygon(box)
             painter.end()
         self.update()
@@ -115,7 +126,7 @@ class OverviewMap(QWidget):
             image.setDevicePixelRatio(ratio)
             painter.drawImage(0, 0, image)
             image.setDevicePixelRatio(1.0)
-            painter.drawImage(0, 0, self._seen)
+            painter.drawImage(self.rect(), self._seen)
             painter.setPen(QPen(_BOX, 1.5))
             painter.drawPolygon(self._box)
         painter.setPen(QPen(QColor(128, 128, 128), 1))
@@ -134,6 +145,13 @@ class OverviewMap(QWidget):
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return the size of the map; called by Qt."""
         return QSize(_MOST_SIDE, _MOST_SIDE)
+
+    def _lay_out(self, size: Size) -> None:
+        width, height = _sides(size, self._side)
+        self.setFixedSize(width, height)
+        self._whole = Viewport.fitted(size, width, height, margin=1.0)
+        self._want()
+        self.update()
 
     def _want(self) -> None:
         """Want the tiles that are as sharp as the screen is."""
@@ -174,3 +192,9 @@ class OverviewMap(QWidget):
 def _is_near(a: QPolygonF, b: QPolygonF) -> bool:
     steps = [(p - q).manhattanLength() for p, q in zip(a.toList(), b.toList(), strict=False)]
     return bool(steps) and max(steps) < _LEAST_STEP_PX
+
+
+def _sides(size: Size, longest: int) -> tuple[int, int]:
+    """Return width and height of the map of a slide, in pixels."""
+    scale = longest / max(size.width, size.height)
+    return max(8, round(size.width * scale)), max(8, round(size.height * scale))

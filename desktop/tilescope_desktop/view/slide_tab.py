@@ -103,6 +103,7 @@ class SlideTab(QWidget):
         bar = self.planes.sizeHint().height() if self.planes.isVisibleTo(self) else 0
         self.planes.setGeometry(0, self.height() - bar, self.width(), bar)
         self.view.setGeometry(0, 0, self.width(), self.height() - bar)
+        self.map.fit_in(self.view.width(), self.view.height())
         self.map.move(self.width() - self.map.width() - _MARGIN_PX, _MARGIN_PX)
         super().resizeEvent(event)
 
