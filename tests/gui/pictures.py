@@ -263,6 +263,7 @@ def scene_in(app: QApplication, theme: Theme, folder: Path) -> Iterator[Scene]:
     apply_theme(app, theme)
     window = make_window()
     window.show()
+    window.resize(1280, 860)  # the screen that is none is smaller
     scene = Scene(app, window)
     scene.settle()
     try:

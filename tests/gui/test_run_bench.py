@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,10 +66,19 @@ def test_a_run_ends_in_the_project_and_can_be_undone(qtbot: QtBot, window: MainW
     count = objects_in(window)
     assert count >= 20
     assert f"{count} objects in" in text_of(bench)
+    assert re.fullmatch(r"saved \d\d:\d\d:\d\d", saved_text(window))
     annotating(window).annotations.undo()
     qtbot.waitUntil(lambda: objects_in(window) == 0, timeout=20_000)
     annotating(window).annotations.redo()
     qtbot.waitUntil(lambda: objects_in(window) == count, timeout=20_000)
+
+
+def saved_text(window: MainWindow) -> str:
+    return next(
+        label.text()
+        for label in window.status.findChildren(QLabel)
+        if label.accessibleName() == "Saved"
+    )
 
 
 def test_one_run_at_a_time_and_the_same_run_twice_is_kept_once(

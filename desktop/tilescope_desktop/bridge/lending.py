@@ -9,6 +9,7 @@ from typing import TypeVar
 from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.work import Job, Report, Work
+from tilescope_desktop.model.places import now
 
 T = TypeVar("T")
 
@@ -39,6 +40,8 @@ def lend(
 
     def done(result: T) -> None:
         annotations.end_loan(discards=False)
+        if not annotations.is_stranded:
+            annotations.saved.emit(f"saved {now():%H:%M:%S}")
         on_done(result)
 
     def stop() -> None:
