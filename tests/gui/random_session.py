@@ -142,8 +142,6 @@ class RandomSession:
         self.project: Path | None = None
         self.done: deque[str] = deque(maxlen=_REMEMBERED)
         hand.window.notices.failed.connect(self.faults.from_window)
-        # The first message that goes by itself makes the bar's timer, which stays.
-        hand.window.status.showMessage(" ", 1)
         acts: dict[Callable[[], None], float] = {
             self.wheel: 10, self.drag: 16, self.click: 8, self.hover: 6, self.take_tool: 14,
             self.move: 6, self.pan: 6, self.finish: 3, self.back: 2, self.escape: 4,
@@ -175,6 +173,7 @@ class RandomSession:
         self.stop_runs()
         self.settle()
         hand.window.notices.clear()
+        hand.window.status.clearMessage()  # with it goes the timer that would have taken it away
         hand.act("tool.move")
         for left in range(len(hand.window.all_tabs) - 1, -1, -1):
             self.close()

@@ -128,7 +128,7 @@ def test_an_import_that_is_stopped_says_so_until_it_is_over(hand: Hand, tmp_path
 
 def test_a_run_that_is_stopped_says_so_until_it_is_over(hand: Hand) -> None:
     bench = run_bench(hand.window)
-    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, 1 << 30))
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, 3 << 30))
     bench.cancel()
     said = [label.text() for label in bench.panel.findChildren(QLabel)]
     assert "Cancelling…" in said
