@@ -48,6 +48,15 @@ def dapi_image() -> Path:
     return SAMPLES / "fluorescence-nuclei.png"
 
 
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of sample slides beside the checkout; tests that need it skip without."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no sample slides beside the checkout")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _no_models_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TILESCOPE_MODELS", str(tmp_path / "models"))

@@ -58,6 +58,8 @@ class RunReport:
     model made room for them (``replaced``), and how many stayed where it ran because a person had a
     hand in them (``kept``); None when none took them.
 
+    ``licence`` is that of the model's weights; some are not for commercial use.
+
     ``outputs`` is part of what ``--json`` prints and not of the file, whose neighbours they are.
     """
 
@@ -81,6 +83,7 @@ class RunReport:
     within: dict[str, Any] | None = None
     project: dict[str, int] | None = None
     task: str = "instances"
+    licence: str = ""
     halo_inexact_because: str | None = None
     blended: bool = False
     scale: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,3 @@
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +17,3 @@ def cache() -> TileCache:
 def coordinates() -> NDArray[np.uint8]:
     """Level-0 pixels that encode where they are, of odd size."""
     return coordinate_pixels(Rect(0, 0, 1001, 777))
-
-
-@pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The folder of sample slides beside the checkout; tests that need it skip without."""
-    folder = Path(__file__).resolve().parents[4] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("no sample slides beside the checkout")
-    return folder

@@ -246,6 +246,7 @@ class BlockRun:
             status=status,
             within=_within(prepared.settings),
             task=spec.task,
+            licence=spec.licence,
             halo_inexact_because=None if prepared.cut.is_exact else halo.culprit,
             blended=prepared.cut.blend_px > 0,
             scale=asdict(prepared.scale),
