@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QApplication
 
 from tilescope.io.cache import TileCache, shared_cache
@@ -103,4 +107,41 @@ def run(paths: Sequence[Path]) -> int:
         window.dropped.emit(list(paths))
     else:
         annotating(window).desktop.offer_last()
-    return app.exec()
+    with faults_shown(window):
+        return app.exec()
+
+
+@contextmanager
+def faults_shown(window: MainWindow) -> Iterator[None]:
+    """Tell in the window what nobody catches, in Qt's slots and in any thread.
+
+    Whoever took it before still gets it: without anybody else the traceback goes to stderr.
+    """
+    faults = _Faults()
+    # Never at once: it may have happened on another thread, or while something was painted.
+    faults.caught.connect(window.show_error, Qt.ConnectionType.QueuedConnection)
+    hook, thread_hook = sys.excepthook, threading.excepthook
+
+    def caught(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        hook(kind, error, trace)
+        if isinstance(error, Exception):
+            faults.caught.emit(error)
+
+    def caught_in_thread(found: threading.ExceptHookArgs) -> None:
+        thread_hook(found)
+        if isinstance(found.exc_value, Exception):
+            faults.caught.emit(found.exc_value)
+
+    sys.excepthook, threading.excepthook = caught, caught_in_thread
+    try:
+        yield
+    finally:
+        sys.excepthook, threading.excepthook = hook, thread_hook
+
+
+class _Faults(QObject):
+    """Brings what nobody caught to the window's thread."""
+
+    caught = Signal(object)

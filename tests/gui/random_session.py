@@ -386,6 +386,8 @@ class RandomSession:
             return
         self.settle()
         if hand.annotations.project is not None:
+            # A run that ended just now may have made one.
+            self.project = hand.annotations.project.path
             shown = hand.objects()
             hand.act("project.close")
             check_journal(self.project)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QInputDialog, QLabel, QLineEdit, QSlider
 from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point
+from tilescope.errors import PluginBroken
 from tilescope.io.cache import shared_cache
-from tilescope_desktop.app import make_window
+from tilescope_desktop.app import faults_shown, make_window, run
+from tilescope_desktop.model.commands import Command
 from tilescope_desktop.view.command_palette import CommandPalette
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.pictures_dialog import PicturesDialog
@@ -140,6 +144,7 @@ def test_dragging_in_the_histogram_changes_the_window(
     assert after.high == before.high
     assert before.low < after.low < before.high
     assert tab.styles[1:] == tuple(tab.styles[1:])
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton)
 
 
 def test_focal_planes_are_slid_through(qtbot: QtBot, window: MainWindow, tmp_path: Path) -> None:
@@ -226,7 +231,8 @@ def test_several_slides_keep_their_own_views(
     assert window.tab is second
     window.tabs.setCurrentWidget(first)
     assert window.tab is first
-    assert first.view.viewport == held
+    # What was asked about the other slide is gone, and its room is the view's again.
+    qtbot.waitUntil(lambda: first.view.viewport == held, timeout=5000)
     assert window.channels._list.count() == 3
 
 
@@ -238,3 +244,82 @@ def test_text_can_be_read_in_both_themes(qtbot: QtBot, window: MainWindow, theme
     palette = window.palette()
     text, ground = palette.windowText().color(), palette.window().color()
     assert abs(text.lightness() - ground.lightness()) > 150
+
+
+FAULT = "Something failed: ZeroDivisionError('division by zero'); please report it"
+
+
+def divide() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+def test_a_command_that_fails_is_told_and_the_rest_goes_on(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    done: list[str] = []
+    window.add_commands(
+        [
+            Command("x.bad", "Bad", "Tools", divide),
+            Command("x.good", "Good", "Tools", lambda: done.append("good")),
+        ]
+    )
+    with qtbot.captureExceptions() as caught:
+        action(window, "x.bad").trigger()
+        action(window, "x.bad").trigger()
+    assert [kind for kind, _, _ in caught] == [ZeroDivisionError] * 2
+    assert window.notices.text == FAULT
+    action(window, "x.good").trigger()
+    assert done == ["good"]
+
+
+def test_a_plugin_that_fails_in_a_command_says_what_it_says(window: MainWindow) -> None:
+    def plugin() -> None:
+        raise PluginBroken("toy", "the run", ValueError("no weights"))
+
+    window.add_commands([Command("x.plugin", "Plugin", "Tools", plugin)])
+    action(window, "x.plugin").trigger()
+    assert window.notices.text == "plugin toy: the run failed: ValueError: no weights"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_catches_is_told_once_and_passed_on(
+    qtbot: QtBot, window: MainWindow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[object] = []
+    monkeypatch.setattr(sys, "excepthook", lambda _kind, error, _trace: traced.append(error))
+    monkeypatch.setattr(threading, "excepthook", lambda found: traced.append(found.exc_value))
+    before = sys.excepthook, threading.excepthook
+    with faults_shown(window):
+        window.keys_changed.connect(divide)
+        window.keys_changed.emit()
+        assert window.notices.text == ""  # not while something may be painted
+        qtbot.waitUntil(lambda: window.notices.text == FAULT, timeout=5000)
+        thread = threading.Thread(target=lambda: int("none"))
+        thread.start()
+        thread.join()
+        qtbot.waitUntil(lambda: "2 things went wrong" in window.notices.text, timeout=5000)
+        assert "ValueError" in window.notices.text
+    assert [type(error) for error in traced] == [ZeroDivisionError, ValueError]
+    assert (sys.excepthook, threading.excepthook) == before
+    window.keys_changed.disconnect(divide)
+
+
+def test_a_fault_of_the_running_program_is_told(qtbot: QtBot) -> None:
+    memory, before = shared_cache().use.max_bytes, sys.excepthook
+    told: list[str] = []
+
+    def look() -> None:
+        window = next(w for w in QApplication.topLevelWidgets() if w.isVisible())
+        assert isinstance(window, MainWindow)
+        QTimer.singleShot(0, divide)
+        window.notices.failed.connect(told.append)
+        window.notices.failed.connect(lambda _text: window.close())
+        QTimer.singleShot(5000, window.close)
+
+    QTimer.singleShot(0, look)
+    with qtbot.captureExceptions() as caught:
+        assert run([]) == 0
+    shared_cache().resize(memory)
+    assert told == [FAULT]
+    assert [kind for kind, _, _ in caught] == [ZeroDivisionError]
+    assert sys.excepthook == before

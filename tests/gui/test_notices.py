@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -344,6 +345,64 @@ def test_not_now_is_not_asked_again(hand: Hand, tmp_path: Path) -> None:
     hand.act("file.close")
     hand.open(path)
     assert bar(hand).text == ""
+
+
+def test_the_size_is_asked_for_the_slide_in_front_alone(hand: Hand, tmp_path: Path) -> None:
+    for name in ("first.tif", "second.tif"):
+        hand.open(uncalibrated(tmp_path, name))
+    assert bar(hand).text.startswith("second.tif: ")
+    calibrated, first, second = hand.window.all_tabs
+    hand.window.tabs.show_slide(first)
+    assert bar(hand).text.startswith("first.tif: ")
+    assert len(bar(hand).shown) == 1
+    hand.window.tabs.show_slide(calibrated)
+    assert bar(hand).text == ""
+    hand.window.tabs.show_slide(second)
+    assert bar(hand).text.startswith("second.tif: ")
+    hand.act("file.close")
+    assert bar(hand).text.startswith("first.tif: ")
+    hand.qtbot.mouseClick(buttons(hand)["Not now"], LEFT)
+    hand.window.tabs.show_slide(calibrated)
+    hand.window.tabs.show_slide(first)
+    assert bar(hand).text == ""
+
+
+def test_a_size_that_is_not_given_after_all_is_still_asked_for(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [(0.3, True), (0.3, False), (0.3, False)]
+    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: answers.pop())
+    hand.open(uncalibrated(tmp_path, "plain.tif"))
+    for _ in range(2):
+        hand.qtbot.mouseClick(buttons(hand)["Set it…"], LEFT)
+        assert bar(hand).text.startswith("plain.tif: ")
+    hand.qtbot.mouseClick(buttons(hand)["Set it…"], LEFT)
+    hand.wait()
+    assert bar(hand).text == ""
+
+
+def test_objects_of_ones_own_that_are_there_are_refused_with_a_remedy(
+    hand: Hand, tmp_path: Path
+) -> None:
+    rectangle(hand)
+    (drawn,) = hand.objects()
+    own = tmp_path / "own.geojson"
+    hand.parts.desktop.export(own, "geojson")
+    hand.wait()
+    drop(hand, own)
+    assert f"{drawn.id} is already there; nothing was added" in bar(hand).text
+    assert "delete what is there first, or leave the ids out of the file" in bar(hand).text
+    hand.act("edit.all")
+    hand.act("edit.delete")
+    drop(hand, own)
+    assert [one.id for one in hand.objects()] == [drawn.id]
+    assert hand.window.status.currentMessage().startswith("1 object from own.geojson")
+    told = json.loads(own.read_text())
+    for feature in told["features"]:
+        del feature["id"]
+    own.write_text(json.dumps(told))
+    drop(hand, own)
+    assert len(hand.objects()) == 2
 
 
 def test_tiles_that_cannot_be_read_are_told_once_and_tried_again(

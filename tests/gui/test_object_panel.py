@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import shapely
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDockWidget
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import LEFT, NONE, Hand
@@ -89,6 +90,38 @@ def test_typed_words_filter_rows_and_histogram(qtbot: QtBot, panel: ObjectPanel)
     assert panel.histogram.counts.sum() == 4
 
 
+def test_unclassified_rows_are_found_by_that_word(
+    hand: Hand, qtbot: QtBot, panel: ObjectPanel
+) -> None:
+    slide = hand.parts.bench.front_slide
+    assert slide is not None
+    blob = shapely.to_wkb(shapely.box(600, 600, 660, 660), byte_order=1)
+    with qtbot.waitSignal(panel.shown, timeout=60_000):
+        hand.annotations.add(slide, [Annotation(str(UUID(int=9)), blob)], "add")
+    hand.wait()
+    assert len(panel.model.order) == 5
+    qtbot.keyClicks(panel.words, "unclassified")
+    assert column(panel, "Class") == [""]
+    assert panel.model.rows is not None
+    assert panel.model.rows.ids[int(panel.model.order[0])] == str(UUID(int=9))
+
+
+def test_control_c_copies_the_selected_rows_as_a_table(
+    hand: Hand, qtbot: QtBot, panel: ObjectPanel
+) -> None:
+    press_header(qtbot, panel, "Area µm^2")
+    press_row(qtbot, panel, 1)
+    row = panel.table.visualRect(panel.model.index(3, 0)).center()
+    qtbot.mouseClick(panel.table.viewport(), LEFT, Qt.KeyboardModifier.ControlModifier, row)
+    qtbot.keyClick(panel.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    lines = [line.split("\t") for line in QGuiApplication.clipboard().text().splitlines()]
+    assert panel.model.rows is not None
+    titles = list(panel.model.rows.columns)
+    assert lines[0] == titles
+    cells = [column(panel, title) for title in titles]
+    assert lines[1:] == [[texts[place] for texts in cells] for place in (1, 3)]
+
+
 def test_the_histogram_is_of_the_chosen_measurement(qtbot: QtBot, panel: ObjectPanel) -> None:
     assert panel.measure.currentText() == "Area µm^2"
     assert panel.histogram.counts.sum() == 4
@@ -158,6 +191,30 @@ def test_few_large_values_do_not_press_all_others_into_one_bar(qtbot: QtBot) -> 
     assert float(texts[2].split()[0]) < 300
 
 
+def words_below(histogram: ValueHistogram) -> int:
+    """Return how many texts can be told from each other below the bars."""
+    image = histogram.grab().toImage()
+    paper = histogram.palette().base().color()
+    foot = range(image.height() - 14, image.height())
+    inked = [any(image.pixelColor(x, y) != paper for y in foot) for x in range(image.width())]
+    at = np.flatnonzero(inked)
+    return 1 + int(np.count_nonzero(np.diff(at) > 8)) if len(at) else 0
+
+
+def test_texts_below_the_histogram_are_not_painted_over_each_other(qtbot: QtBot) -> None:
+    histogram = ValueHistogram()
+    qtbot.addWidget(histogram)
+    nuclei = np.random.default_rng(7).normal(160.0, 15.0, 5000)
+    histogram.show_values(np.append(nuclei, [-2.512e6, 2.512e6, 4.123e6]))
+    counted = []
+    for width in (900, 400, 300, 240, 160):
+        histogram.resize(width, 90)
+        counted.append(words_below(histogram))
+    assert counted[0] == 3
+    assert min(counted) == 2
+    assert all(text in histogram.toolTip() for text in histogram.texts)
+
+
 def test_a_histogram_of_even_values_has_its_whole_range(qtbot: QtBot) -> None:
     histogram = ValueHistogram()
     qtbot.addWidget(histogram)
@@ -167,3 +224,49 @@ def test_a_histogram_of_even_values_has_its_whole_range(qtbot: QtBot) -> None:
         assert (histogram.texts[0], histogram.texts[2]) == ("3", "9")
     histogram.show_values(np.array([4.0, np.nan, 4.0]))
     assert histogram.counts.sum() == 2
+
+
+def test_a_corner_of_a_locked_object_that_is_dragged_says_so(
+    hand: Hand, panel: ObjectPanel
+) -> None:
+    press_row(hand.qtbot, panel, 3)
+    hand.wait()
+    hand.annotations.lock_selected(True)
+    hand.wait()
+    before = hand.shapes()
+    hand.act("tool.vertices")
+    said = hand.window.status.currentMessage
+    corner = shapely.box(1000, 700, 1040, 740)
+    assert any(shape.equals(corner) for shape in before)
+    place = hand.view.viewport.to_screen(Point(1040, 740))
+    x, y = round(place.x), round(place.y)
+    hand.drag((x + 60, y + 60), (x + 70, y + 70))
+    assert "locked" not in said()
+    for row in (2, 3):
+        press_row(hand.qtbot, panel, row)
+        hand.wait()
+    hand.drag((x, y), (x + 30, y + 30), (x + 40, y + 40))
+    assert "locked" in said()
+    assert all(a.equals(b) for a, b in zip(before, hand.shapes(), strict=True))
+
+
+def test_what_is_drawn_in_a_hidden_class_is_said_to_be_hidden(hand: Hand) -> None:
+    said = hand.window.status.currentMessage
+    hand.act("tool.rectangle")
+    hand.annotations.set_class("Tumor")
+    hand.drag((60, 60), (80, 90), (110, 120))
+    assert "hidden" not in said()
+    hand.deselect()
+    hand.annotations.restyle(hand.annotations.style.toggled("Tumor"))
+    hand.drag((160, 60), (180, 90), (210, 120))
+    assert "Tumor is hidden" in said()
+    assert len(hand.objects()) == 2
+    hand.deselect()
+    hand.window.status.clearMessage()
+    hand.annotations.set_class("Stroma")
+    hand.drag((260, 60), (280, 90), (310, 120))
+    assert said() == ""
+    hand.deselect()
+    hand.act("objects.shows-annotations")
+    hand.drag((360, 60), (380, 90), (410, 120))
+    assert "annotations are hidden" in said()

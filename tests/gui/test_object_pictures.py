@@ -134,6 +134,35 @@ def test_near_every_object_is_painted(
             assert red[y - 1 : y + 2, x - 1 : x + 2].any()
 
 
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_an_annotation_over_detections_leaves_them_their_tint(
+    qtbot: QtBot, pictures: ObjectPictures, tmp_path: Path, is_filled: bool
+) -> None:
+    path, half = tmp_path / "both.tilescope", SIDE // 2
+    drawn = shapely.to_wkb(shapely.box(half - 200, half - 150, half + 200, half + 150))
+    # Far more than one page of a project holds, so that some of them come before the annotation.
+    dots = shapely.buffer(shapely.points(np.mgrid[0:60, 0:60].reshape(2, -1).T * 100.0), 20)
+    with Project.create(path) as made:
+        slide = made.add_slide(Path("slide.svs"), "slide")
+        made.insert(slide, [[Annotation(str(UUID(int=0)), drawn, class_name="b")]])
+        blobs = enumerate(shapely.to_wkb(dots), 1)
+        made.insert(
+            slide, [[Annotation(str(UUID(int=i)), blob, "detection", "a") for i, blob in blobs]]
+        )
+    style = ObjectStyle({"a": (255, 0, 0), "b": (0, 0, 255)}, fills_annotations=is_filled)
+    alone = replace(style, shows_annotations=False)
+    before = newest(qtbot, pictures, where(path, 1.0, style=alone))
+    after = newest(qtbot, pictures, where(path, 1.0, style=style))
+    inside = (slice(60, 340), slice(110, 490))
+    bare, covered = painted(before.image)[inside], painted(after.image)[inside]
+    colors, counts = np.unique(bare[bare != 0], return_counts=True)
+    tint = colors[counts.argmax()]  # lines are of many shades, and of this one by chance only
+    assert counts.max() > 500
+    assert np.mean(covered[bare == tint] == tint) > 0.99
+    beside = covered[bare == 0] & 255
+    assert np.all(beside > 0) if is_filled else not beside.any()
+
+
 def test_far_and_near_show_objects_at_the_same_places(
     qtbot: QtBot,
     pictures: ObjectPictures,

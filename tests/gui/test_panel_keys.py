@@ -12,6 +12,7 @@ import tifffile
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
+    QAbstractItemView,
     QApplication,
     QComboBox,
     QDockWidget,
@@ -134,6 +135,34 @@ def test_a_class_that_was_clicked_is_drawn_in_by_the_keys_of_tools(hand: Hand, k
     keys.go(classes)
     keys.type("s")
     assert hand.annotations.active_class == "Stroma"
+    assert hand.parts.bench.tool.id == "rectangle"
+
+
+@pytest.mark.parametrize("name", ["classes", "objects"])
+def test_a_list_that_keys_came_to_and_that_is_clicked_then_leaves_letters_to_the_tools(
+    hand: Hand, keys: Keys, name: str
+) -> None:
+    draw(hand, 2)
+    dock = hand.window.findChild(QDockWidget, f"dock-{name}")
+    dock.hide()
+    hand.act(f"panel.{name}")
+    view = QApplication.focusWidget()
+    assert isinstance(view, QAbstractItemView)
+    assert dock.isAncestorOf(view)
+    if name == "objects":
+        listed(hand, hand.parts.objects)
+    place = view.visualRect(view.model().index(1, 0)).center()
+    hand.qtbot.mouseClick(view.viewport(), LEFT, NONE, place)
+    hand.wait()
+    assert QApplication.focusWidget() is view
+    assert view.currentIndex().row() == 1
+    keys.type("r")
+    assert hand.parts.bench.tool.id == "rectangle"
+    assert view.currentIndex().row() == 1
+    # Back by keys, letters are searched again.
+    keys.go(hand.view)
+    keys.go(view)
+    keys.type("p")
     assert hand.parts.bench.tool.id == "rectangle"
 
 

@@ -133,6 +133,43 @@ def test_a_slide_beside_itself_follows_pan_zoom_turn_and_flip(hand: Hand, pair: 
     assert (there.x, there.y) == pytest.approx((here.x, here.y))
 
 
+@pytest.mark.parametrize("other", ["once more", "fine"])
+def test_the_slide_in_front_stays_where_it_is(
+    hand: Hand, scans: tuple[Path, Path], other: str
+) -> None:
+    slide = hand.window.tab
+    assert slide is not None
+    if other == "fine":
+        hand.open(scans[0])
+        hand.window.tabs.show_slide(slide)
+        hand.wait()
+    hand.place()
+    before = slide.view.viewport
+    assert before is not None
+    pair = beside(hand, other)
+    here, there = (tab.view.viewport for tab in (slide, pair.other(slide)))
+    assert pair.slides[0] is slide
+    assert here is not None
+    assert there is not None
+    assert here.width < before.width
+    assert (here.centre_l0, here.l0_per_px) == (before.centre_l0, before.l0_per_px)
+    if other == "once more":
+        assert (there.centre_l0, there.l0_per_px) == (before.centre_l0, before.l0_per_px)
+
+
+def test_a_slide_that_is_seen_whole_is_seen_whole_beside_another(hand: Hand) -> None:
+    hand.act("view.fit")
+    slide = hand.window.tab
+    assert slide is not None
+    beside(hand, "once more")
+    size, view = slide.source.info.size, slide.view.viewport
+    assert view is not None
+    assert view.bounds_l0.x0 <= 0
+    assert view.bounds_l0.y0 <= 0
+    assert view.bounds_l0.x1 >= size.width
+    assert view.bounds_l0.y1 >= size.height
+
+
 def test_both_views_become_sharp(hand: Hand, pair: SideBySide) -> None:
     middle = pair.slides[0].view.rect().center()
     for notches in (4, -6):
@@ -419,7 +456,7 @@ def test_the_overview_leaves_room_in_a_narrow_view(hand: Hand) -> None:
     compare_with_itself(hand.window, tab)
     hand.qtbot.waitUntil(lambda: hand.window.tabs.pair is not None, timeout=20_000)
     hand.window.resize(950, 700)
-    hand.wait()
+    hand.act("view.fit")  # so that going elsewhere shows nothing so large that it counts as seen
     assert max(tab.map.width(), tab.map.height()) <= 0.36 * min(tab.view.width(), tab.view.height())
     middle = tab.map.rect().center()
     hand.qtbot.mouseClick(tab.map, LEFT, NONE, middle)

@@ -55,6 +55,31 @@ def test_a_failure_is_told(qtbot: QtBot, work: Work) -> None:
     assert isinstance(errors[0], ValueError)
 
 
+def test_who_fails_to_listen_keeps_nobody_from_hearing(qtbot: QtBot, work: Work) -> None:
+    """All letters of one batch are told, and every job ends."""
+    told: list[str] = []
+    both = threading.Barrier(3)
+
+    def run(_token: CancellationToken, _report: Report) -> str:
+        both.wait(5)
+        return "done"
+
+    def deaf(_result: str) -> None:
+        told.append("deaf")
+        raise ValueError("not listening")
+
+    with qtbot.captureExceptions() as raised:
+        for _ in range(2):
+            work.start("deaf", run, deaf, fail)
+        both.wait(5)
+        threads = [job.thread for job in work.jobs]
+        for thread in threads:
+            thread.join(5)  # so that both letters are there at once
+        qtbot.waitUntil(lambda: work.jobs == (), timeout=5000)
+    assert told == ["deaf", "deaf"]
+    assert [kind for kind, _, _ in raised] == [ValueError, ValueError]
+
+
 def test_a_cancelled_job_is_quiet_and_its_result_discarded(qtbot: QtBot, work: Work) -> None:
     discarded: list[str] = []
     told: list[object] = []

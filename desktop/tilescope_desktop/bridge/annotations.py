@@ -11,14 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject
 
 from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.errors import UsageError
 from tilescope.store.project import Edit, Project, SlideRecord
+from tilescope_desktop.bridge.annotation_news import AnnotationNews
+from tilescope_desktop.bridge.loans import ProjectLent, WaitingEdit
 from tilescope_desktop.bridge.project_desk import Moved, OpenProject, ProjectDesk, Stranded
 from tilescope_desktop.model import project_tasks as tasks
-from tilescope_desktop.model.authors import edited
 from tilescope_desktop.model.object_classes import DEFAULT_CLASSES, colors_of, followed
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.outline_edits import OutlineEdit
@@ -29,30 +30,14 @@ from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Sel
 T = TypeVar("T")
 
 
-class Annotations(QObject):
+class Annotations(AnnotationNews):
     """The objects of the open project; used from the window's thread.
-
-    ``changed`` tells that objects are others than before or look otherwise, ``refreshed`` that
-    classes, counts or what can be undone are, ``slides_found`` that the project was asked what it
-    knows of the slides, ``said`` what was done, ``failed`` why not, ``edit_failed`` why an edit was
-    not made, ``displaced`` what became of a project whose file went away.
 
     Parameters
     ----------
     folder
         Where projects go that nobody made; the user's data folder by default.
     """
-
-    changed = Signal()
-    refreshed = Signal()
-    selection_changed = Signal()
-    project_changed = Signal()
-    saved = Signal(str)
-    said = Signal(str)
-    failed = Signal(object)
-    edit_failed = Signal(object)
-    slides_found = Signal()
-    displaced = Signal(object)
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -75,6 +60,7 @@ class Annotations(QObject):
         self.selected_slide: OpenSlide | None = None
         self.fresh: list[Fresh] = []
         self._slides: list[OpenSlide] = []
+        self._waiting: list[WaitingEdit] = []
 
     # -- slides and projects ----------------------------------------------------------------------
 
@@ -104,7 +90,7 @@ class Annotations(QObject):
         ``then`` gets its slides.
         """
         if self.is_lent:
-            self.edit_failed.emit(UsageError(_LENT))
+            self.edit_failed.emit(ProjectLent())
             return
 
         def done(project: OpenProject) -> None:
@@ -118,7 +104,7 @@ class Annotations(QObject):
     def close_project(self) -> None:
         """Put the project away; nothing has to be saved."""
         if self.is_lent:
-            self.edit_failed.emit(UsageError(_LENT))
+            self.edit_failed.emit(ProjectLent())
             return
         self.desk.shut()
         self.project = None
@@ -136,7 +122,7 @@ class Annotations(QObject):
     def save_as(self, path: Path, then: Callable[[], None]) -> None:
         """Go on in a copy of the project at another place."""
         if self.is_lent or self.project is None:
-            self.edit_failed.emit(UsageError(_LENT))
+            self.edit_failed.emit(ProjectLent())
             return
 
         def done(project: OpenProject) -> None:
@@ -156,13 +142,20 @@ class Annotations(QObject):
     def end_loan(self, *, discards: bool) -> None:
         """Take edits again, and show what was done with the project, or delete it."""
         self.is_lent = False
-        if discards and self.project is not None:
+        if discards and self.project is not None and not self._waiting:
             self.desk.discard(self.project.path)
             self.close_project()
         self._refresh(finds=True)
+        waiting, self._waiting = self._waiting, []
+        for edit in waiting:
+            self.fresh = [one for one in self.fresh if one not in edit.fresh]
+            self._edit_soon(edit)
 
     def close(self) -> None:
         """Finish all edits and close the project, which is offered again at the next start."""
+        for edit in self._waiting:  # whoever borrowed the project has given it back by now
+            self.desk.edit(edit.run, lambda _result: None, lambda _error: None)
+        self._waiting.clear()
         self.desk.close()
 
     # -- edits ------------------------------------------------------------------------------------
@@ -181,20 +174,20 @@ class Annotations(QObject):
                     self._choose(slide, tasks.boxed, wish)
 
     def add(self, slide: OpenSlide, annotations: Sequence[Annotation], label: str) -> None:
-        """Add objects as one edit and select them; a project is made when none is open."""
-        if not annotations or not self._may_edit() or not self._has_project(slide):
+        """Add objects as one edit and select them; a project is made when none is open.
+
+        While the project is lent they wait, and are added at the end of the loan.
+        """
+        if not annotations or not self._may_draw() or not self._has_project(slide):
             return
         fresh = [Fresh(slide, annotation) for annotation in annotations]
         ids = tuple(annotation.id for annotation in annotations)
         slides = tuple(self._slides)
 
         def run(project: Project) -> None:
-            is_new = slide.number is None
-            tasks.insert(project, slide, annotations, label)
-            if is_new:  # the same slide may be open twice
-                tasks.find_slides(project, slides)
+            tasks.insert(project, slide, annotations, label, slides)
 
-        self._edit(run, slide, ids, fresh)
+        self._edit_soon(WaitingEdit(run, slide, ids, fresh))
 
     def delete_selected(self) -> None:
         """Delete what is selected, and say which objects stay because they are locked."""
@@ -249,14 +242,15 @@ class Annotations(QObject):
         self._change_any(change)
 
     def enter_pixel_size(self, slide: OpenSlide, um_per_px: float) -> None:
-        """Keep what the user says of the size of a pixel, for every view of the slide."""
+        """Keep what the user says of the size of a pixel; measurements follow."""
         slides = tuple(self._slides)
 
         def run(project: Project) -> None:
-            tasks.enter_size(project, slide, um_per_px)
-            tasks.find_slides(project, slides)
+            tasks.enter_size(project, slide, um_per_px, slides)
 
-        self._change_any(run, slide)
+        if self._may_draw() and self._has_project(slide):
+            # In turn with what was drawn: that is measured at the size of its time.
+            self._edit_soon(WaitingEdit(run, self.selected_slide, self.selected_ids))
 
     def undo(self) -> None:
         """Take the newest edit back."""
@@ -318,18 +312,13 @@ class Annotations(QObject):
         self.add(slide, [annotation], label)
 
     def _reshape(self, slide: OpenSlide, wish: Reshape) -> None:
-        if not self._may_edit():
+        if not self._may_draw():
             return
-        fresh, ids = [], self.selected_ids
-        known = next((one for one in self.selected if one.id == wish.object_id), None)
-        if wish.geometry is not None and known is not None:
-            author = wish.author or (known.author and edited(known.author))
-            changed = replace(known, geometry=wish.geometry, author=author)
-            self.selected = tuple(changed if one is known else one for one in self.selected)
-            shown, _ = tasks.drawn(Draw(wish.geometry), slide, known.class_name)
-            fresh = [Fresh(slide, replace(shown, id=known.id))]
-        size = slide.pixel_size
-        self._edit(lambda project: tasks.reshape(project, wish, size), slide, ids, fresh)
+        self.selected, fresh = tasks.foreseen(wish, slide, self.selected)
+        size, ids = slide.pixel_size, self.selected_ids
+        self._edit_soon(
+            WaitingEdit(lambda project: tasks.reshape(project, wish, size), slide, ids, fresh)
+        )
 
     def _choose(
         self, slide: OpenSlide, choose: Callable[..., tuple[str, ...]], wish: Pick | PickBox
@@ -401,10 +390,22 @@ class Annotations(QObject):
         self.desk.edit(both, done, failed)
         self.changed.emit()
 
+    def _edit_soon(self, edit: WaitingEdit) -> None:
+        """Edit now, or at the end of the loan: what the hand drew is not drawn again."""
+        if not self.is_lent:
+            self._edit(edit.run, edit.slide, edit.ids, edit.fresh)
+            return
+        self._waiting.append(edit)
+        self.fresh.extend(edit.fresh)
+        self.changed.emit()
+
     def _may_edit(self) -> bool:
         if self.is_lent:
-            self.edit_failed.emit(UsageError(_LENT))
+            self.edit_failed.emit(ProjectLent())
             return False
+        return self._may_draw()
+
+    def _may_draw(self) -> bool:
         if self.project is not None and not self.project.writable:
             self.edit_failed.emit(UsageError(self.project.statement))
             return False
@@ -496,4 +497,3 @@ class Annotations(QObject):
 
 
 _FAR = "a project holds slides on a disk; copy the slide to one first"
-_LENT = "The project is being written to; wait until that is done, or cancel it"

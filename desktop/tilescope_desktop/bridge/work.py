@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,7 +134,10 @@ class Work(QObject):
 
     def _take(self, letters: list[_News]) -> None:
         for news in letters:
-            self._tell(news)
+            try:
+                self._tell(news)
+            except Exception as error:  # noqa: BLE001 - the news of other jobs has to be told too
+                sys.excepthook(type(error), error, error.__traceback__)
 
     def _tell(self, news: _News) -> None:
         job = news.job

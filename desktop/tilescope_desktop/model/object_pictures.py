@@ -81,22 +81,17 @@ def filled(
         Of the lines.
     """
     points, offsets = thinned(placed(view.points, transform), view.ring_offsets)
-    n = len(view)
     colors = color_table(style, view.class_names)
-    fills = style.fills_annotations, style.fills_detections
-    if any(fills):
-        rings = Detections(points, offsets, np.zeros(n, np.float32), np.zeros(n, np.uint16), ())
-        labels = fill(rings, np.arange(1, n + 1, dtype=np.uint32), Rect(0, 0, width, height))
-        tinted = np.where(view.kinds == ANNOTATION, *fills) * (_FILL_ALPHA * style.opacity)
-        inside = _argb(colors[view.classes].astype(np.float64), tinted)
-        picture = np.concatenate([np.zeros(1, np.uint32), inside])[labels]
-    else:
+    labels = _labels(view.kinds, points, offsets, (width, height), style)
+    if labels is None:
         picture = np.zeros((height, width), np.uint32)
+    else:
+        tints = np.full(len(view), _FILL_ALPHA * style.opacity)
+        inside = _argb(colors[view.classes].astype(np.float64), tints)
+        picture = np.concatenate([np.zeros(1, np.uint32), inside])[labels]
     words = _words(colors)[view.classes]
     if lined is not None and not lined.all():
-        counts = np.diff(offsets)
-        points = points[np.repeat(lined, counts)]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[lined])])
+        points, offsets = _rings_of(points, offsets, lined)
         words = words[lined]
     paint_outlines(picture, points, offsets, words, style.opacity, width_px)
     return picture
@@ -124,6 +119,45 @@ def density(
     picture = np.zeros(cells, np.uint32)
     picture[there] = _argb(mixed, alpha)
     return picture.reshape(height, width)
+
+
+def _labels(
+    kinds: NDArray[np.uint8],
+    points: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    size: tuple[int, int],
+    style: ObjectStyle,
+) -> NDArray[np.uint32] | None:
+    """Return the number of the object that tints each pixel, from 1 on; None when none does.
+
+    An annotation that is drawn over detections, or around them, leaves them their tint.
+    """
+    is_annotation = kinds == ANNOTATION
+    labels: NDArray[np.uint32] | None = None
+    for some, is_tinted in (
+        (is_annotation, style.fills_annotations),
+        (~is_annotation, style.fills_detections),
+    ):
+        numbers = np.flatnonzero(some).astype(np.uint32) + np.uint32(1)
+        n = len(numbers)
+        if not is_tinted or not n:
+            continue
+        corners = _rings_of(points, offsets, some)
+        rings = Detections(*corners, np.zeros(n, np.float32), np.zeros(n, np.uint16), ())
+        found = fill(rings, numbers, Rect(0, 0, *size))
+        labels = found if labels is None else np.where(found != 0, found, labels)
+    return labels
+
+
+def _rings_of(
+    points: NDArray[np.float64], offsets: NDArray[np.int64], some: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return corners and offsets of some of the rings."""
+    if some.all():
+        return points, offsets
+    counts = np.diff(offsets)
+    kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[some])])
+    return points[np.repeat(some, counts)], kept
 
 
 def _cells_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ MOST_ROWS = 50_000
 _MOST_COLUMNS = 40
 CLASS, KIND, LOCK = "Class", "Kind", "Locked"
 FIXED = (CLASS, KIND, LOCK)
+_NO_CLASS = "Unclassified"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +68,18 @@ class ObjectRows:
         number = float(self.numbers[row, column - len(FIXED)])
         return "" if np.isnan(number) else f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
 
+    def table(self, rows: Iterable[int]) -> str:
+        """Return rows under the titles as lines of cells with tabs between them."""
+        lines = [self.columns]
+        lines += [tuple(self.text(row, i) for i in range(len(self.columns))) for row in rows]
+        # A line break or a tab within a name would begin another cell.
+        return "".join("\t".join(" ".join(c.split()) for c in line) + "\n" for line in lines)
+
     def filtered(self, words: str) -> NDArray[np.intp]:
-        """Return the rows whose class or kind has every word, ``int[m]``, in their order."""
+        """Return the rows whose class or kind has every word, ``int[m]``, in their order.
+
+        Objects without a class are found as unclassified ones.
+        """
         keep = np.ones(len(self), bool)
         wanted = words.casefold().split()
         if not wanted:
@@ -78,7 +89,9 @@ class ObjectRows:
         for word in wanted:
             hit = self.locked if word in "locked" else np.zeros(len(self), bool)
             for names, places in columns:
-                has_it = np.array([word in name.casefold() for name in names.tolist()], bool)
+                has_it = np.array(
+                    [word in (name or _NO_CLASS).casefold() for name in names.tolist()], bool
+                )
                 hit = hit | has_it[places]
             keep &= hit
         return np.flatnonzero(keep)

@@ -157,17 +157,35 @@ def put_slide(project: Project, slide: OpenSlide) -> int:
     return slide.number
 
 
-def enter_size(project: Project, slide: OpenSlide, um_per_px: float) -> None:
-    """Store what the user says of the size of a pixel; a slide that is new is added."""
+def enter_size(
+    project: Project, slide: OpenSlide, um_per_px: float, slides: Sequence[OpenSlide]
+) -> None:
+    """Store what the user says of the size of a pixel; a slide that is new is added.
+
+    What was measured on its objects follows.
+
+    Parameters
+    ----------
+    slides
+        All that are open: the same slide may be open twice.
+    """
     enter_pixel_size(project, put_slide(project, slide), um_per_px)
     slide.entered_um = um_per_px
+    find_slides(project, slides)
 
 
 def insert(
-    project: Project, slide: OpenSlide, annotations: Sequence[Annotation], label: str
+    project: Project,
+    slide: OpenSlide,
+    annotations: Sequence[Annotation],
+    label: str,
+    slides: Sequence[OpenSlide],
 ) -> None:
-    """Add objects to a slide, which is added too if it is new."""
+    """Add objects to a slide, which is added too if it is new; ``slides`` as in `enter_size`."""
+    is_new = slide.number is None
     project.insert(put_slide(project, slide), [annotations], label=label)
+    if is_new:
+        find_slides(project, slides)
 
 
 def drawn(
@@ -221,6 +239,20 @@ def reshape(project: Project, wish: Reshape, pixel_size: PixelSize | None) -> No
     new = reshaped(old, wish.geometry, pixel_size, wish.author)
     label = "change outline" if stored_prompt(wish.author) is None else _REFINE
     project.edit([new], label=label)
+
+
+def foreseen(
+    wish: Reshape, slide: OpenSlide, marked: Sequence[Selected]
+) -> tuple[tuple[Selected, ...], list[Fresh]]:
+    """Return what is marked once an object has its new outline, and what to paint until then."""
+    known = next((one for one in marked if one.id == wish.object_id), None)
+    if wish.geometry is None or known is None:
+        return tuple(marked), []
+    author = wish.author or (known.author and edited(known.author))
+    changed = replace(known, geometry=wish.geometry, author=author)
+    shown, _ = drawn(Draw(wish.geometry), slide, known.class_name)
+    after = tuple(changed if one is known else one for one in marked)
+    return after, [Fresh(slide, replace(shown, id=known.id))]
 
 
 def reshaped(

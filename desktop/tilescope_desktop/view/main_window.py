@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from PySide6.QtWidgets import (
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.scale import PLAUSIBLE_UM_PER_PX
-from tilescope.errors import SlideError
+from tilescope.errors import SlideError, TilescopeError
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
@@ -42,7 +43,7 @@ from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.model.channels import Histogram, histograms
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.keymap import Keymap
-from tilescope_desktop.model.notices import subject
+from tilescope_desktop.model.notices import subject, words_of
 from tilescope_desktop.model.styles import default_styles
 from tilescope_desktop.view.channel_panel import ChannelPanel
 from tilescope_desktop.view.command_palette import CommandPalette
@@ -155,7 +156,7 @@ class MainWindow(QMainWindow):
 
         def fail(error: BaseException) -> None:
             self.status.end(going)
-            self.notices.fail(error, subject(path), "open")
+            self.notices.fail(_told(error), subject(path), "open")
 
         self.work.start(
             "open",
@@ -245,7 +246,7 @@ class MainWindow(QMainWindow):
 
     def show_error(self, error: BaseException) -> None:
         """Say what went wrong, once, where it does not stop the work and stays to be read."""
-        self.notices.fail(error)
+        self.notices.fail(_told(error))
 
     def before_closing(self, agree: Callable[[], bool]) -> None:
         """Have something asked before the window closes; False keeps it open."""
@@ -377,9 +378,22 @@ class MainWindow(QMainWindow):
                 self._actions[command.id].setChecked(command.is_checked())
 
     def _do(self, command: Command) -> None:
-        if command.is_enabled():
-            command.run()
+        try:
+            if command.is_enabled():
+                command.run()
+        except TilescopeError as error:
+            self.show_error(error)
+        except Exception as error:  # noqa: BLE001 - of a command or a plugin; the window stays
+            self.show_error(error)
+            sys.excepthook(type(error), error, error.__traceback__)
         self.refresh_commands()
+
+
+def _told(error: BaseException) -> BaseException:
+    """Return an error that has a remedy: what nobody foresaw is to be reported."""
+    if isinstance(error, TilescopeError | MemoryError) or getattr(error, "strerror", None):
+        return error
+    return TilescopeError(f"{words_of(error)}; please report it")
 
 
 def _stacked(*widgets: QWidget) -> QWidget:

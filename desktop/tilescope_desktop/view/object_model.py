@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
@@ -50,6 +52,10 @@ class ObjectModel(QAbstractTableModel):
         self._words = words
         self._arrange()
         self.endResetModel()
+
+    def table(self, places: Iterable[int]) -> str:
+        """Return shown rows as text, with titles, for a table of another program."""
+        return "" if self._rows is None else self._rows.table(self._order[list(places)].tolist())
 
     def object_row(self, index: Index) -> int:
         """Return the row of the table behind."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QItemSelection, QModelIndex, Qt
+from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -33,6 +34,21 @@ from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
 
+class _Table(QTableView):
+    """Copies whole rows, where a table of Qt copies the one cell that the keys are on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied: Callable[[], None] = lambda: None
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
+        """Take the keys that copy; called by Qt."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copied()
+        else:
+            super().keyPressEvent(event)
+
+
 class ObjectPanel(ListingPanel):
     """A table of the objects of the slide in front.
 
@@ -50,9 +66,10 @@ class ObjectPanel(ListingPanel):
         super().__init__(bench, annotations, front, work, parent)
         self._job: Job | None = None
         self.model = ObjectModel()
-        self.table = QTableView()
+        self.table = _Table()
         self.table.setAlternatingRowColors(True)
         self.table.setModel(self.model)
+        self.table.copied = self._copy
         # In the project's order until a title is clicked, and so no title says otherwise.
         self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
@@ -66,7 +83,7 @@ class ObjectPanel(ListingPanel):
         # Rows that are sorted or filtered anew are forgotten by the view.
         self.model.modelReset.connect(self._follow_selection)
         self.words = QLineEdit(
-            placeholderText="Filter: class, kind, locked", clearButtonEnabled=True
+            placeholderText="Filter: class, unclassified, kind, locked", clearButtonEnabled=True
         )
         self.words.setAccessibleName("Filter objects")
         self.words.textChanged.connect(self._filter)
@@ -166,6 +183,11 @@ class ObjectPanel(ListingPanel):
         self.model.filter(words)
         self._show_count()
         self._show_histogram()
+
+    def _copy(self) -> None:
+        places = sorted(index.row() for index in self.table.selectionModel().selectedRows())
+        if places:
+            QGuiApplication.clipboard().setText(self.model.table(places))
 
     def _fly(self, index: QModelIndex) -> None:
         self.fly_to(self.model.object_row(index))

@@ -54,6 +54,8 @@ class PanelKeys(QObject):
         # The list that a combo box drops down takes all keys by itself.
         if isinstance(widget, _CONTROLS):
             widget.installEventFilter(self)
+            if isinstance(widget, QAbstractItemView):
+                widget.viewport().installEventFilter(self)  # which is what the mouse presses
             return
         inside = [child for child in widget.children() if isinstance(child, QWidget)]
         if inside or widget.layout() is not None:
@@ -71,11 +73,19 @@ class PanelKeys(QObject):
                 return True
         elif kind == QEvent.Type.FocusIn and isinstance(event, QFocusEvent):
             self._note_focus(watched, event.reason())
+        elif kind == QEvent.Type.MouseButtonPress:
+            self._note_press(watched)
         elif kind == QEvent.Type.ChildPolished and isinstance(event, QChildEvent):
             child = event.child()
             if isinstance(child, QWidget) and not isinstance(watched, _CONTROLS):
                 self.watch(child)
         return super().eventFilter(watched, event)
+
+    def _note_press(self, watched: QObject) -> None:
+        """Take a control as clicked, also one that keys had come to before."""
+        parent = watched.parent()
+        is_inside = isinstance(parent, QAbstractItemView) and watched is parent.viewport()
+        self._clicked = parent if is_inside else watched
 
     def _note_focus(self, watched: QObject, reason: Qt.FocusReason) -> None:
         if reason == _REASON.MouseFocusReason:

@@ -18,14 +18,17 @@ class PixelSizes(QObject):
         self._window = window
         self._annotations = annotations
         self._bench = bench
-        self._asked: set[str] = set()
+        self._ready: set[SlideTab] = set()
+        self._declined: set[str] = set()
+        self._asked: SlideTab | None = None
         window.pixel_size_entered.connect(self._keep)
         window.tab_opened.connect(self._welcome)
-        window.tab_closed.connect(lambda tab: window.notices.take(_key(tab)))
+        window.tab_changed.connect(lambda _tab: self._ask())
+        window.tab_closed.connect(self._ready.discard)
         annotations.slides_found.connect(self._show_known)
 
     def _keep(self, tab: SlideTab, um_per_px: float) -> None:
-        self._window.notices.take(_key(tab))
+        self._ask()
         slide = self._bench.slides.get(tab)
         if slide is None or slide.identity is None:  # nothing of it can be in a project
             return
@@ -36,29 +39,52 @@ class PixelSizes(QObject):
 
     def _welcome(self, tab: SlideTab) -> None:
         if self._annotations.project is None:  # else the project is asked first
-            self._ask(tab)
+            self._ready.add(tab)  # it comes to the front after this
 
     def _show_known(self) -> None:
         for tab, slide in self._bench.slides.items():
             if slide.entered_um is not None and slide.entered_um != tab.um_override:
                 self._show(tab, slide.entered_um)
-            self._ask(tab)
+            self._ready.add(tab)
+        self._ask()
 
     def _show(self, tab: SlideTab, um_per_px: float) -> None:
         tab.override_um_per_px(um_per_px)
         self._window.status.show_view()
-        self._window.notices.take(_key(tab))
+        self._ask()
 
-    def _ask(self, tab: SlideTab) -> None:
-        if tab.um_per_px is not None or str(tab.path) in self._asked:
+    def _ask(self) -> None:
+        """Ask for the slide in front, and no longer for another one."""
+        tab = self._window.tab
+        if tab is not None and not self._is_unknown(tab):
+            tab = None
+        if tab is self._asked:
             return
-        self._asked.add(str(tab.path))
+        if self._asked is not None:
+            self._window.notices.take(_key(self._asked))
+        self._asked = tab
+        if tab is not None:
+            self._say(tab)
+
+    def _say(self, tab: SlideTab) -> None:
         self._window.notices.say(
             f"{tab.path.name}: the size of a pixel is unknown, so nothing on it can be measured in "
             "micrometres.",
-            (("Set it…", lambda: self._window.ask_pixel_size(tab)), ("Not now", lambda: None)),
+            (("Set it…", lambda: self._set(tab)), ("Not now", lambda: self._decline(tab))),
             _key(tab),
         )
+
+    def _is_unknown(self, tab: SlideTab) -> bool:
+        return tab in self._ready and tab.um_per_px is None and str(tab.path) not in self._declined
+
+    def _set(self, tab: SlideTab) -> None:
+        self._asked = None  # the answer has ended the question, and may yet be none
+        self._window.ask_pixel_size(tab)
+        self._ask()
+
+    def _decline(self, tab: SlideTab) -> None:
+        self._asked = None
+        self._declined.add(str(tab.path))
 
 
 def _key(tab: SlideTab) -> object:

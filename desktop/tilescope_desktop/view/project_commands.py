@@ -26,6 +26,7 @@ from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.store.project import Project, SlideRecord
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.lending import lend
+from tilescope_desktop.bridge.loans import ProjectLent
 from tilescope_desktop.bridge.project_desk import Moved, Stranded
 from tilescope_desktop.bridge.work import Job, Report
 from tilescope_desktop.model.commands import Command
@@ -33,6 +34,7 @@ from tilescope_desktop.model.notices import Notice, subject, subject_of, words_o
 from tilescope_desktop.model.places import PROJECT_SUFFIX, now
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.named_file import completed
 from tilescope_desktop.view.notice_bar import NoticeBar
 from tilescope_desktop.view.snapshot import Snapshot, picture_commands
 from tilescope_desktop.view.tool_bench import ToolBench
@@ -50,6 +52,8 @@ _EXPORTS = (
 _IMPORTS = "Annotations (*.geojson *.json *.gz *.xml *.ndpa);;All files (*)"
 #: What failures of edits are known by; the next edit that is saved settles them.
 _EDIT = "edit"
+#: Nothing settles this: what was refused is not done by what is saved later.
+_LENT = "lent"
 _MISSING, _DISPLACED = "missing", "displaced"
 #: Slides of a project that are opened with it; the others wait to be asked for.
 _OPENED_WITH = 4
@@ -74,7 +78,7 @@ class ProjectDesktop:
         self.annotations.saved.connect(self._note_saved)
         self.annotations.said.connect(self._say)
         self.annotations.failed.connect(self._tell_failure)
-        self.annotations.edit_failed.connect(lambda error: self.notices.fail(error, _EDIT))
+        self.annotations.edit_failed.connect(self._tell_refusal)
         self.annotations.displaced.connect(self._tell_displaced)
         self.window.before_closing(self._may_let_go)
         self.annotations.project_changed.connect(self._name_window)
@@ -114,9 +118,8 @@ class ProjectDesktop:
         )
         if self._displaced is not None:  # until it is done, also when the user thinks again
             self.notices.put(self._displaced)
-        if name:
-            path = Path(name)
-            path = path if path.suffix == PROJECT_SUFFIX else Path(name + PROJECT_SUFFIX)
+        path = completed(self.window, name, PROJECT_SUFFIX, is_only=True)
+        if path is not None:
             self.annotations.save_as(path, lambda: self._settle(project.path, path))
 
     def close(self) -> None:
@@ -189,7 +192,8 @@ class ProjectDesktop:
             end()
             self.notices.settle(file)
             self._note_saved(f"saved {now():%H:%M:%S}")
-            self._say(f"{result.objects:,} objects from {file.name}{_left_out(result.left_out)}")
+            what = "object" if result.objects == 1 else "objects"
+            self._say(f"{result.objects:,} {what} from {file.name}{_left_out(result.left_out)}")
 
         def end() -> None:
             self._end_job(going)
@@ -220,10 +224,10 @@ class ProjectDesktop:
         name, title = QFileDialog.getSaveFileName(
             self.window, "Export objects", f"{tab.path.stem}.geojson", titles
         )
-        if name:
-            kind = next((k for k in _EXPORTS if k[1] == title), _EXPORTS[0])
-            out = Path(name)
-            self.export(out if out.suffix else out.with_name(out.name + kind[2]), kind[0])
+        kind = next((k for k in _EXPORTS if k[1] == title), _EXPORTS[0])
+        out = completed(self.window, name, kind[2])
+        if out is not None:
+            self.export(out, kind[0])
 
     def export(self, out: Path, format_name: str) -> None:
         """Export the objects of the slide in front."""
@@ -298,6 +302,10 @@ class ProjectDesktop:
         """Say when the last edit was saved; what kept one from it is over."""
         self.notices.settle(_EDIT)
         self.window.status.show_saved(text)
+
+    def _tell_refusal(self, error: BaseException) -> None:
+        """Tell why an edit was not made; one that came while a job wrote has to be made again."""
+        self.notices.fail(error, _LENT if isinstance(error, ProjectLent) else _EDIT)
 
     def _tell_failure(self, error: BaseException) -> None:
         if self._left is None or subject_of(error) != self._left:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import QTabWidget, QWidget
 
+from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.side_by_side import SideBySide
 from tilescope_desktop.view.slide_tab import SlideTab
 
@@ -78,7 +79,8 @@ class SlidePages(QTabWidget):
             self.removeTab(self.indexOf(tab))
 
     def put_beside(self, left: SlideTab, right: SlideTab) -> None:
-        """Show two open slides side by side, the left one in front."""
+        """Show two open slides side by side, the left one in front and where it was."""
+        here, shows_all = left.view.viewport, _shows_all(left)
         with self._one_change():
             for tab in (left, right):
                 self.separate(tab)
@@ -93,6 +95,11 @@ class SlidePages(QTabWidget):
             self.insertTab(index, pair, pair.title)
             self.setTabToolTip(index, "\n".join(str(tab.path) for tab in pair.slides))
             self.setCurrentIndex(index)
+        # The one beside it has moved it when it got its new size.
+        if shows_all:
+            left.view.fit()
+        elif here is not None:
+            left.view.move_to(here)
         pair.link.pull(left)
 
     def separate(self, tab: SlideTab) -> None:
@@ -142,3 +149,9 @@ class SlidePages(QTabWidget):
         finally:
             blocker.unblock()
         self.front_changed.emit()
+
+
+def _shows_all(tab: SlideTab) -> bool:
+    view = tab.view
+    whole = Viewport.fitted(tab.source.info.size, max(1, view.width()), max(1, view.height()))
+    return view.viewport == whole

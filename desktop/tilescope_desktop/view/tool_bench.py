@@ -27,6 +27,7 @@ from tilescope_desktop.model.tools.shapes import (
 )
 from tilescope_desktop.model.tools.tool import (
     NOTHING,
+    Draw,
     MoveTool,
     Pixels,
     Preview,
@@ -154,7 +155,7 @@ class ToolBench(QObject):
         """Do what a tool wants on a slide, that it works on by default; it may come late."""
         tab = tab or self.tab
         if tab is not None and wishes:
-            self.annotations.fulfil(self._slide_of(tab), wishes)
+            self._hand_over(tab, wishes)
         self.repaint()
 
     def repaint(self) -> None:
@@ -289,14 +290,27 @@ class ToolBench(QObject):
             PointerKind.DOUBLE: tool.double,
             PointerKind.CLICK: tool.click,
         }[pointer.kind]
+        if is_press and isinstance(tool, VertexTool) and tool.is_refused(pointer):
+            self.annotations.said.emit("The object is locked: unlock it to change its outline")
         before = tool.preview
         wishes = act(pointer)
         if wishes:
-            self.annotations.fulfil(self._slide_of(tab), wishes)
+            self._hand_over(tab, wishes)
         if wishes or tool.preview is not before:
             tab.view.update()
         self._tell_pending()
         return True
+
+    def _hand_over(self, tab: SlideTab, wishes: Wishes) -> None:
+        """Have wishes fulfilled, and say when nothing will be seen of them."""
+        notes = self.annotations
+        if any(isinstance(wish, Draw) and wish.kind == "annotation" for wish in wishes):
+            if not notes.style.shows_annotations:
+                notes.said.emit("What you draw is not seen: annotations are hidden")
+            elif notes.active_class in notes.style.hidden:
+                name = notes.active_class or "Unclassified"
+                notes.said.emit(f"What you draw is not seen: the class {name} is hidden")
+        notes.fulfil(self._slide_of(tab), wishes)
 
     def _tell_pending(self) -> None:
         if self.tool.is_pending != self._was_pending:

@@ -13,6 +13,7 @@ from tilescope_desktop.model.channels import wide_enough
 _BINS = 48
 _HEIGHT_PX = 90
 _TEXT_PX = 16
+_EDGE_PX, _GAP_PX = 3, 10
 #: What is further from the middle half of all values than this many times its width is far away.
 _FAR = 3.0
 
@@ -30,6 +31,7 @@ class ValueHistogram(QWidget):
         self.setMinimumHeight(_HEIGHT_PX)
         self._counts: NDArray[np.int64] = np.zeros(0, np.int64)
         self._texts = ("", "", "")
+        self._short = ("", "")
 
     @property
     def texts(self) -> tuple[str, str, str]:
@@ -44,17 +46,22 @@ class ValueHistogram(QWidget):
     def show_values(self, values: NDArray[np.float64]) -> None:
         """Show how values are distributed; what is no number is left out."""
         finite = values[np.isfinite(values)]
-        self._counts, self._texts = np.zeros(0, np.int64), ("", "", "")
+        self._counts, self._texts, self._short = np.zeros(0, np.int64), ("", "", ""), ("", "")
         if len(finite):
             least, most = float(finite.min()), float(finite.max())
             low, high = _bulk(finite)
             inside = np.clip(finite, low, high)
             self._counts, _ = np.histogram(inside, _BINS, (low, wide_enough(low, high)))
+            self._short = (
+                f"{least:.4g}" if least == low else f"≤ {low:.4g}",
+                f"{most:.4g}" if most == high else f"≥ {high:.4g}",
+            )
             self._texts = (
                 f"{least:.4g}" if least == low else f"{least:.4g} … {low:.4g}",
                 f"median {np.median(finite):.4g}",
                 f"{most:.4g}" if most == high else f"{high:.4g} … {most:.4g}",
             )
+        self.setToolTip("   ".join(text for text in self._texts if text))
         self.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -75,15 +82,33 @@ class ValueHistogram(QWidget):
                 bar = (height - 4) * count / tallest
                 painter.drawRect(QRectF(index * step, height - bar, max(step - 1, 1), bar))
             painter.setPen(self.palette().text().color())
-            row = QRectF(3, height, self.width() - 6, _TEXT_PX)
+            row = QRectF(_EDGE_PX, height, self.width() - 2 * _EDGE_PX, _TEXT_PX)
             sides = (
                 Qt.AlignmentFlag.AlignLeft,
                 Qt.AlignmentFlag.AlignHCenter,
                 Qt.AlignmentFlag.AlignRight,
             )
-            for text, side in zip(self._texts, sides, strict=True):
+            for text, side in zip(self._fitting(), sides, strict=True):
                 painter.drawText(row, side | Qt.AlignmentFlag.AlignVCenter, text)
         painter.end()
+
+    def _fitting(self) -> tuple[str, str, str]:
+        """Return the longest texts that stand beside each other, without the middle one at last."""
+        left, middle, right = self._texts
+        short_left, short_right = self._short
+        choices = ((left, middle, right), (short_left, middle, short_right), (left, "", right))
+        for texts in choices:
+            if self._fits(*texts):
+                return texts
+        return short_left, "", short_right
+
+    def _fits(self, left: str, middle: str, right: str) -> bool:
+        wide = self.fontMetrics().horizontalAdvance
+        room = self.width() - 2 * _EDGE_PX
+        if not middle:
+            return wide(left) + _GAP_PX + wide(right) <= room
+        beside = (room - wide(middle)) / 2 - _GAP_PX
+        return max(wide(left), wide(right)) <= beside
 
 
 def _bulk(values: NDArray[np.float64]) -> tuple[float, float]:

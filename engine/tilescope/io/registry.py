@@ -21,6 +21,12 @@ from tilescope.io.source import SlideSource
 #: pixels that would never end, and the size is more likely damage.
 _MOST_PIXELS_WITHOUT_OVERVIEW = 1 << 36
 
+#: How OpenSlide says of a whole file that it cannot read it.
+_NOT_READ = "OpenSlideError: Unsupported"
+_CONVERT = "convert it to OME-TIFF or OME-Zarr"
+#: Reasons with one of these say themselves what to do.
+_ADVICE = ("open one of", "convert it", "needs a pyramid")
+
 
 @dataclass(frozen=True, slots=True)
 class Declined:
@@ -208,7 +214,11 @@ def _open_local(address: SlideAddress) -> tuple[SlideSource, tuple[Declined, ...
                 break
             continue
         return source, _declined(address, head, reader.name, reasons)
-    raise _refusal(address.name, refusals or list(_unasked(address, head)))
+    if refusals:
+        raise _refusal(address.name, refusals)
+    raise UnsupportedFormat(
+        address.name, f"no reader takes it ({_reasons(_unasked(address, head))})"
+    )
 
 
 def _declined(
@@ -261,13 +271,20 @@ def _check_extent(source: SlideSource) -> None:
 
 
 def _refusal(name: str, refusals: Sequence[tuple[str, SlideError]]) -> SlideError:
-    """Return one error that says why each reader that was asked declined."""
-    reasons = []
-    for reader, error in refusals:
-        reason = f"{reader}: {error.reason}"
-        if reason not in reasons:
-            reasons.append(reason)
-    corrupt = any(isinstance(error, CorruptSlide) for _, error in refusals)
+    """Return one error that says why each reader that was asked declined, and what to do."""
+    reasons = _reasons(refusals)
+    corrupt = any(
+        isinstance(error, CorruptSlide) and _NOT_READ not in error.reason for _, error in refusals
+    )
+    lead, remedy = "no reader takes it", f"copy it again, or {_CONVERT}"
+    if corrupt:
+        lead = "the file is damaged"
+    elif _NOT_READ in reasons or "compression" in reasons:
+        lead, remedy = "not supported", _CONVERT
+    advice = "" if any(words in reasons for words in _ADVICE) else f"; {remedy}"
     kind = CorruptSlide if corrupt else UnsupportedFormat
-    lead = "the file is damaged" if corrupt else "no reader takes it"
-    return kind(name, f"{lead} ({'; '.join(reasons)})")
+    return kind(name, f"{lead} ({reasons}){advice}")
+
+
+def _reasons(refusals: Sequence[tuple[str, SlideError]]) -> str:
+    return "; ".join(dict.fromkeys(f"{reader}: {error.reason}" for reader, error in refusals))

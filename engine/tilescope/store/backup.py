@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from tilescope.errors import ProjectError
+from tilescope.errors import ProjectBusy, ProjectError
 from tilescope.store.faults import database_errors
+from tilescope.store.writer_lock import WriterLock, login_name
 
 KEPT = 3
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -47,6 +49,35 @@ def back_up(db: sqlite3.Connection, project: Path, kept: int = KEPT) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return newest
+
+
+@contextmanager
+def sole_writer(target: Path, own: Path) -> Iterator[None]:
+    """Let nobody else write to a file that is about to be replaced.
+
+    Parameters
+    ----------
+    own
+        The project that is copied, whose lock the caller has.
+
+    Raises
+    ------
+    ProjectBusy
+        When somebody else writes to the project at ``target``.
+    """
+    target = target.resolve()
+    if target == own or not target.exists():
+        yield
+        return
+    try:
+        lock = WriterLock(target, login_name())
+    except ProjectBusy as exc:
+        raise ProjectBusy(
+            target,
+            "was not replaced: another window or program is working on it; choose another name",
+        ) from exc
+    with lock:
+        yield
 
 
 def whole_copy(db: sqlite3.Connection, target: Path) -> None:

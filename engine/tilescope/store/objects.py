@@ -126,7 +126,8 @@ class Objects:
             name = columns.ids[i].tobytes()
             if name in seen or self._row_of(name) is not None:
                 raise UsageError(
-                    f"an object with the id {id_text(name)} is already there; nothing was added"
+                    f"an object with the id {id_text(name)} is already there; nothing was added; "
+                    "delete what is there first, or leave the ids out of the file"
                 )
             seen.add(name)
 

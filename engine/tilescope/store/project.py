@@ -19,7 +19,7 @@ from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.domain.geometry import Rect
 from tilescope.errors import ProjectDamaged, ProjectReadOnly, UsageError
 from tilescope.runtime.closing import Closing
-from tilescope.store import backup, older, schema
+from tilescope.store import backup, older, rescaling, schema
 from tilescope.store.catalogue import Catalogue, RunRecord, SlideRecord
 from tilescope.store.checking import problems_of
 from tilescope.store.class_edits import ClassEdits
@@ -254,9 +254,10 @@ class Project(Closing):
             self._catalogue.change_slide(replace(record, path=path))
 
     def change_slide(self, record: SlideRecord) -> None:
-        """Store name, notes and calibration of a slide."""
-        self._catalogue.slide(record.slide)
+        """Store name, notes and calibration of a slide; what is measured follows the latter."""
+        before = self._catalogue.slide(record.slide)
         with self._noted(f"change slide {record.slide}"):
+            rescaling.rescale(self._db, self._catalogue, before, record)
             self._catalogue.change_slide(record)
 
     def classes(self) -> list[ObjectClass]:
@@ -381,9 +382,7 @@ class Project(Closing):
             self._change(step, targets, "locked", int(locked))
         return step.changed
 
-    def _change(
-        self, step: Step, targets: Sequence[str] | Selection, field: str, value: int
-    ) -> None:
+    def _change(self, step: Step, targets: Targets, field: str, value: int) -> None:
         for rows in self._objects.rows(targets, spare_locked=False):
             step.change(FIELDS[field], rows, np.full(len(rows), value, np.int64))
             step.changed += len(rows)
@@ -487,8 +486,8 @@ class Project(Closing):
             return backup.back_up(self._db, self.path, kept)
 
     def copy_to(self, path: Path) -> None:
-        """Write the project as it is now to another file, which appears when it is whole."""
-        with database_errors(self.path):
+        """Write the project to another file; refused while somebody else writes to that one."""
+        with database_errors(self.path), backup.sole_writer(path, self.path):
             backup.whole_copy(self._db, path)
 
     def back_up_if_due(self, hours: float = 24.0) -> Path | None:

@@ -40,7 +40,27 @@ def test_an_empty_file(tmp_path):
 def test_text_named_like_a_slide(tmp_path, name):
     path = tmp_path / name
     path.write_text("not a slide at all\n" * 100)
-    assert "no reader takes it" in refused(path)
+    text = refused(path)
+    assert "no reader takes it" in text
+    assert text.endswith("; copy it again, or convert it to OME-TIFF or OME-Zarr")
+
+
+def test_a_compression_that_nobody_reads_is_no_damage(tmp_path, coordinates):
+    path = tmp_path / "odd.tif"
+    tifffile.imwrite(path, coordinates, tile=(64, 64), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[0].tags["Compression"].overwrite(52479)
+    text = refused(path)
+    assert "not supported (tiff: TIFF compression 52479 is not known; openslide: " in text
+    assert "damaged" not in text
+    assert text.endswith("; convert it to OME-TIFF or OME-Zarr")
+
+
+def test_a_reason_that_says_what_to_do_stands_alone(tmp_path):
+    (tmp_path / "page.txt").touch()
+    text = refused(tmp_path)
+    assert "open one of the files in it" in text
+    assert "convert" not in text
 
 
 def test_a_folder_without_zarr(tmp_path):
@@ -149,7 +169,9 @@ def test_an_endless_slide_without_overviews_is_refused(tmp_path):
 def test_a_damaged_png(tmp_path, coordinates):
     path = tmp_path / "cut.png"
     path.write_bytes(imagecodecs.png_encode(coordinates)[:400])
-    assert "decoding the png image failed" in refused(path, CorruptSlide)
+    text = refused(path, CorruptSlide)
+    assert "the file is damaged (image: decoding the png image failed" in text
+    assert text.endswith("; copy it again, or convert it to OME-TIFF or OME-Zarr")
 
 
 READERS = {"tiff", "dicom", "zarr", "image", "fits", "pdf", "openslide"}

@@ -52,6 +52,14 @@ class VertexTool(Tool):
         """Tell whether a corner is dragged."""
         return self._dragged is not None
 
+    def is_refused(self, pointer: Pointer) -> bool:
+        """Tell whether a press takes hold of nothing because the selected object is locked."""
+        selected = self.scene.selected
+        if len(selected) != 1 or not selected[0].is_locked:
+            return False
+        shape = selected[0].geometry
+        return _nearest(shape, pointer) is not None or _is_on_side(shape, pointer)
+
     def press(self, pointer: Pointer) -> Wishes:
         """Take hold of a corner, take it away, or select."""
         found = self._target()
