@@ -134,7 +134,7 @@ def test_the_installed_plugins_and_what_is_wrong_with_them(
         "state": "valid",
         "problem": None,
         "id": "tilescope.nuclei",
-        "models": ["nuclei-unet"],
+        "models": ["nuclei-unet", "nuclei-unet-research"],
     }
     assert rows["toy"]["state"] == "invalid"
     assert "did you mean 'halo'?" in rows["toy"]["problem"]
