@@ -43,10 +43,16 @@ def hes_source(hes_slide: Path, raw_cache: TileCache) -> Iterator[SlideSource]:
 
 
 @pytest.fixture
-def hand(qtbot: QtBot, tmp_path: Path, hes_slide: Path) -> Iterator[Hand]:
+def slide_in_hand(hes_slide: Path) -> Path:
+    """What is open in the window; a file of tests may have another."""
+    return hes_slide
+
+
+@pytest.fixture
+def hand(qtbot: QtBot, tmp_path: Path, slide_in_hand: Path) -> Iterator[Hand]:
     before = shared_cache().use.max_bytes
     made = Hand(qtbot, tmp_path / "data")
-    made.open(hes_slide)
+    made.open(slide_in_hand)
     yield made
     made.close()
     shared_cache().resize(before)

@@ -94,11 +94,10 @@ def check_directories(path: Path) -> None:
         When the file cannot be read.
     """
     with path.open("rb") as file:
-        magic = _MAGICS.get(file.read(4))
-        if magic is None:
+        form = _form_of(path, file)
+        if form is None:
             return
         size_bytes = os.fstat(file.fileno()).st_size
-        form = _form(*magic, wide=has_wide_offsets(path))
         for tags in _directories(file, form):
             for code, tag in tags.items():
                 if tag.size_bytes > size_bytes:
@@ -121,10 +120,9 @@ def check_chain(path: Path) -> None:
         When the file cannot be read.
     """
     with path.open("rb") as file:
-        magic = _MAGICS.get(file.read(4))
-        if magic is None:
+        form = _form_of(path, file)
+        if form is None:
             return
-        form = _form(*magic, wide=has_wide_offsets(path))
         count_bytes, entry_bytes = struct.calcsize(form.count), struct.calcsize(form.entry)
         seen: set[int] = set()
         file.seek(form.first)
@@ -209,9 +207,15 @@ def _check_lengths(
         raise CorruptSlide(path, reason)
 
 
-def _form(order: str, is_big: bool, *, wide: bool) -> _Form:
+def _form_of(path: Path, file: BinaryIO) -> _Form | None:
+    """Return how a file's directories are laid out, None where it is no TIFF."""
+    magic = _MAGICS.get(file.read(4))
+    if magic is None:
+        return None
+    order, is_big = magic
     if is_big:
         return _Form(8, order + "Q", order + "HHQ8s", order + "Q", is_wide=False)
+    wide = has_wide_offsets(path)
     return _Form(4, order + "H", order + "HHI4s", order + ("Q" if wide else "I"), is_wide=wide)
 
 
