@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QLabel, QMessageBox, QPushButton
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QCursor
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QComboBox, QLabel, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
 
 from tilescope.io.cache import shared_cache
@@ -23,6 +26,7 @@ CAP = 3 << 30
 @pytest.fixture
 def window(qtbot: QtBot, tmp_path: Path, dapi_image: Path) -> Iterator[MainWindow]:
     before = shared_cache().use.max_bytes
+    QCursor.setPos(0, 0)  # in no panel
     made = make_window(folder=tmp_path / "data")
     qtbot.addWidget(made)
     made.show()
@@ -71,6 +75,31 @@ def test_a_run_ends_in_the_project_and_can_be_undone(qtbot: QtBot, window: MainW
     qtbot.waitUntil(lambda: objects_in(window) == 0, timeout=20_000)
     annotating(window).annotations.redo()
     qtbot.waitUntil(lambda: objects_in(window) == count, timeout=20_000)
+
+
+def providers_of(window: MainWindow) -> tuple[QComboBox, list[str]]:
+    box = next(
+        box
+        for box in run_bench(window).panel.findChildren(QComboBox)
+        if box.accessibleName() == "On"
+    )
+    return box, [box.itemText(index) for index in range(box.count())]
+
+
+@pytest.mark.parametrize("hand", ["pointer", "keys"])
+def test_what_networks_run_on_is_read_when_somebody_comes_to_the_panel(
+    qtbot: QtBot, window: MainWindow, hand: str
+) -> None:
+    box, before = providers_of(window)
+    assert before == ["auto"]
+    if hand == "pointer":
+        QTest.mouseMove(window, window.rect().center())
+        QTest.mouseMove(box)
+    else:
+        run_bench(window).panel.findChildren(QComboBox)[0].setFocus()
+    qtbot.waitUntil(lambda: providers_of(window)[1][:2] == ["auto", "cpu"], timeout=20_000)
+    assert box.currentText() == "auto"
+    assert box.itemData(1, Qt.ItemDataRole.ToolTipRole).startswith("onnxruntime")
 
 
 def saved_text(window: MainWindow) -> str:

@@ -58,10 +58,11 @@ class RunBench(QObject):
         self._maps: dict[ModelRun, MapOverlay] = {}
         self.maps = MapBench(window)
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
-        self.panel = RunPanel(_providers(), cap)
+        self.panel = RunPanel(cap)
         self._areas = RunAreas(tools, annotations, self.panel)
         self.panel.wanted.connect(self.start)
         self.panel.cancelled.connect(self.cancel)
+        self.panel.providers_due.connect(self._read_providers)
         self.runs.told.connect(self._take)
         self.runs.ended.connect(self._end)
         window.add_panel("Models", self.panel)
@@ -79,6 +80,15 @@ class RunBench(QObject):
         """Offer the models that are installed now."""
         self.panel.show_models([m.spec for m in installed_models() if m.spec.task != _CLICK])
         self.panel.set_ready(self._window.tab is not None)
+
+    def _read_providers(self) -> None:
+        """Ask the libraries what they run on: loading them is no cost of only looking at slides."""
+        self._window.work.start(
+            "providers",
+            lambda _token, _report: _providers(),
+            self.panel.show_providers,
+            self._window.show_error,
+        )
 
     def start(self, choice: RunChoice) -> None:
         """Run a model over the slide in front; one run at a time.
@@ -304,8 +314,7 @@ class RunBench(QObject):
 
 def _providers() -> dict[str, str]:
     """Return what networks can run on here, with a remark on each."""
-    usable = {s.provider: s.reason for s in provider_states().values() if s.is_usable}
-    return {"auto": "the fastest, found once per model and machine", **usable}
+    return {s.provider: s.reason for s in provider_states().values() if s.is_usable}
 
 
 def _map_of(outcome: object) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
+from PySide6.QtGui import QEnterEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -24,6 +25,9 @@ from tilescope.domain.manifest import ModelSpec
 from tilescope.jobs.request import RunProgress
 from tilescope_desktop.model.run_settings import Extent, RunChoice, progress_text
 
+#: Have the engine choose what a network runs on.
+AUTO = "auto"
+
 _MIB = 1 << 20
 #: No class is chosen, which is not the same as what has no class.
 _NOTHING = object()
@@ -36,29 +40,25 @@ class RunPanel(QWidget):
     """What the user chooses for a run, and how far it is.
 
     ``wanted`` gives a `RunChoice`, ``cancelled`` nothing; ``classes_due`` asks for
-    :meth:`show_classes`.
+    :meth:`show_classes`. ``providers_due`` asks once for :meth:`show_providers`, when the pointer
+    or the focus comes here.
     """
 
     wanted = Signal(object)
     cancelled = Signal()
     classes_due = Signal()
+    providers_due = Signal()
 
-    def __init__(
-        self,
-        providers: Mapping[str, str],
-        memory_bytes: int,
-        parent: QWidget | None = None,
-    ) -> None:
+    def __init__(self, memory_bytes: int, parent: QWidget | None = None) -> None:
         """Make the panel.
 
         Parameters
         ----------
-        providers
-            What networks can run on, with a remark on each.
         memory_bytes
             Cap to begin with.
         """
         super().__init__(parent)
+        self._has_asked = False
         self._specs: list[ModelSpec] = []
         self._boxes: dict[str, QDoubleSpinBox] = {}
         self._model = QComboBox()
@@ -73,11 +73,7 @@ class RunPanel(QWidget):
         self._class.setPlaceholderText("No areas on this slide")
         self._class.setToolTip("The class of the outlines to run in")
         self._provider = QComboBox()
-        for name, remark in providers.items():
-            self._provider.addItem(name)
-            self._provider.setItemData(
-                self._provider.count() - 1, remark, Qt.ItemDataRole.ToolTipRole
-            )
+        self._offer_provider(AUTO, "The fastest, found once per model and machine")
         self._memory = QSpinBox(suffix=" MiB")
         self._memory.setRange(_LEAST_MIB, _MOST_MIB)
         self._memory.setSingleStep(_STEP_MIB)
@@ -137,6 +133,13 @@ class RunPanel(QWidget):
         )
         self._class.setEnabled(bool(names))
 
+    def show_providers(self, remarks: Mapping[str, str]) -> None:
+        """Offer what networks can run on beside `AUTO`, with a remark on each."""
+        while self._provider.count() > 1:
+            self._provider.removeItem(1)
+        for name, remark in remarks.items():
+            self._offer_provider(name, remark)
+
     def set_ready(self, is_ready: bool) -> None:
         """Say whether there is a slide to run over."""
         self._run.setEnabled(is_ready and bool(self._specs))
@@ -171,10 +174,26 @@ class RunPanel(QWidget):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Have the wheel scroll, and change no value that one only passes; called by Qt."""
+        if event.type() == QEvent.Type.FocusIn:
+            self._ask_providers()
         if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget):
             event.ignore()
             return not watched.hasFocus()
         return super().eventFilter(watched, event)
+
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Have the providers ready before their list is opened; called by Qt."""
+        self._ask_providers()
+        super().enterEvent(event)
+
+    def _ask_providers(self) -> None:
+        if not self._has_asked:
+            self._has_asked = True
+            self.providers_due.emit()
+
+    def _offer_provider(self, name: str, remark: str) -> None:
+        self._provider.addItem(name)
+        self._provider.setItemData(self._provider.count() - 1, remark, Qt.ItemDataRole.ToolTipRole)
 
     def _lay_out(self) -> None:
         form = self._form
