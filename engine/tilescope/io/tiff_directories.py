@@ -36,7 +36,7 @@ _JPEG = 7
 _HAMAMATSU_FORMAT, _MOST_HAMAMATSU_TAGS = 65420, 1000
 
 #: Where the intervals of Hamamatsu's JPEG start; what lies before the first is read at once.
-_INTERVAL_STARTS = 65426
+_INTERVAL_STARTS, _INTERVAL_UPPER_HALVES = 65426, 65432
 
 _LONG, _LONG8 = 4, 16
 
@@ -104,7 +104,7 @@ def check_directories(path: Path) -> None:
                     reason = f"tag {code} claims {tag.size_bytes} bytes of a file of {size_bytes}"
                     raise CorruptSlide(path, reason)
             _check_pixels(path, tags, size_bytes)
-            _check_intervals(path, file, tags.get(_INTERVAL_STARTS), size_bytes)
+            _check_intervals(path, file, tags, size_bytes)
             for code in _BYTE_COUNTS:
                 _check_lengths(path, file, tags.get(code), form, size_bytes)
 
@@ -176,11 +176,20 @@ def _check_pixels(path: Path, tags: dict[int, _Tag], size_bytes: int) -> None:
         raise CorruptSlide(path, reason)
 
 
-def _check_intervals(path: Path, file: BinaryIO, starts: _Tag | None, size_bytes: int) -> None:
-    if starts is None or starts.kind != _LONG or starts.count < 2:
+def _check_intervals(path: Path, file: BinaryIO, tags: dict[int, _Tag], size_bytes: int) -> None:
+    """Refuse what a scanner never writes, for a library reads as many bytes as it says."""
+    if _HAMAMATSU_FORMAT not in tags:
         return
-    file.seek(starts.first)
-    first = _number(file, "<I")
+    first = 0
+    for code, shift in ((_INTERVAL_STARTS, 0), (_INTERVAL_UPPER_HALVES, 32)):
+        tag = tags.get(code)
+        if tag is None:
+            continue
+        if tag.kind != _LONG:
+            raise CorruptSlide(path, f"restart intervals as numbers of type {tag.kind}")
+        if tag.count > 1:
+            file.seek(tag.first)
+        first += (_number(file, "<I") if tag.count > 1 else tag.first) << shift
     if first > size_bytes:
         raise CorruptSlide(path, f"restart intervals from byte {first} of {size_bytes}")
 

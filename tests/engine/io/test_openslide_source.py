@@ -179,12 +179,25 @@ def test_a_page_that_lists_too_few_tiles_is_not_shown_to_openslide(tmp_path, tex
         OpenSlideSource.open(path)
 
 
-def test_restart_intervals_outside_the_file(tmp_path):
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ([(65426, "I", 2, (2**31, 2**31), True)], "restart intervals from byte 2147483648"),
+        ([(65426, "I", 1, 2**31, True)], "restart intervals from byte 2147483648"),
+        ([(65426, "Q", 2, (2**41, 2**41), True)], "restart intervals as numbers of type 16"),
+        ([(65426, "d", 2, (1e12, 1e12), True)], "restart intervals as numbers of type 12"),
+        (
+            [(65426, "I", 2, (8, 9), True), (65432, "I", 2, (3, 3), True)],
+            f"restart intervals from byte {3 * 2**32 + 8}",
+        ),
+    ],
+)
+def test_restart_intervals_outside_the_file(tmp_path, tags, reason):
     path = tmp_path / "intervals.tif"
-    extra = [(65420, "H", 1, 1, True), (65426, "I", 2, (2**31, 2**31), True)]
+    extra = [(65420, "H", 1, 1, True), *tags]
     pixels = np.zeros((8, 16, 3), np.uint8)
     tifffile.imwrite(path, pixels, photometric="rgb", extratags=extra, metadata=None)
-    with pytest.raises(CorruptSlide, match="restart intervals from byte 2147483648"):
+    with pytest.raises(CorruptSlide, match=reason):
         check_directories(path)
 
 
