@@ -6,9 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from tests.engine.cli.conftest import Process, Tilescope
 
 from tilescope import __version__
+from tilescope.cli.main import app
 
 HEAVY = (
     *("PIL", "PySide6", "imagecodecs", "napari", "numcodecs", "numpy", "onnx", "onnxruntime"),
@@ -42,6 +44,41 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[-1] == "imported:"
+
+
+ALONE = """
+import sys
+from tilescope.cli import main
+
+every, groups = list(main.app.registered_commands), list(main.app.registered_groups)
+for name in sys.stdin.read().split():
+    main.app.registered_commands, main.app.registered_groups = list(every), list(groups)
+    sys.argv = ["tilescope", name, "--help"]
+    try:
+        main.main()
+    except SystemExit as exc:
+        print("ended", exc.code, len(main.app.registered_commands))
+"""
+
+
+def test_a_command_that_is_built_alone_is_the_one_that_is_asked_for(
+    tilescope: Tilescope,
+) -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    names = [name for name in group.commands if name not in {"models", "project"}]
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE],
+        input=" ".join(names),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    helps = ended.stdout.split("ended 0 1\n")
+    assert len(helps) == len(names) + 1 > 12
+    for name, text in zip(names, helps, strict=False):
+        wanted = tilescope(name, "--help").stdout
+        assert "".join(text.split()) == "".join(wanted.split())
 
 
 def test_the_version(process: Process) -> None:
