@@ -22,8 +22,9 @@ from tilescope.domain.geometry import Rect
 from tilescope.errors import BudgetTooSmall
 from tilescope.inference.grid import WorkingGrid
 
-LAYOUT_VERSION = 5
-"""Of the rules for blocks and for what they cut; runs begun under another cannot be continued."""
+LAYOUT_VERSION = 6
+"""Of the rules for blocks, for what they cut and for what of it counts; runs begun under another
+cannot be continued."""
 
 #: What a tile costs beside its pixels, in pixels: calls, a transaction, outlines at its seams.
 _PX_PER_TILE = 1 << 13

@@ -62,7 +62,7 @@ def tissue_mask(pixels: NDArray[Any], contrast: Contrast, full_scale: float) -> 
 
     Bright field: saturated (Otsu on saturation) or dark (Otsu on darkness); fluorescence: brighter
     than the background by a part of Otsu's distance, so that dim cells count. The mask errs on the
-    side of keeping: it is only used to skip tiles that surely hold nothing.
+    side of keeping: it is only used to leave out what surely holds nothing.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def tissue_mask(pixels: NDArray[Any], contrast: Contrast, full_scale: float) -> 
         mask = _bright_parts(pixels)
     else:
         mask = _stained_parts(pixels.astype(np.float32) / np.float32(full_scale))
-    return _grown(mask)
+    return grown(mask, 1)
 
 
 def _bright_parts(pixels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -101,12 +101,20 @@ def _stained_parts(rgb: NDArray[np.float32]) -> NDArray[np.bool_]:
     return mask
 
 
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the mask with every true pixel's eight neighbours."""
-    padded = np.pad(mask, 1)
-    rows = padded[:-2] | padded[1:-1] | padded[2:]
-    grown: NDArray[np.bool_] = rows[:, :-2] | rows[:, 1:-1] | rows[:, 2:]
-    return grown
+def grown(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Return the mask with all that is at most ``reach`` rows and columns from a true pixel."""
+    height, width = mask.shape
+    rows, columns = np.arange(height), np.arange(width)
+    counts = np.zeros((height + 1, width), np.int32)
+    mask.cumsum(axis=0, out=counts[1:])
+    mask = counts[np.minimum(rows + reach + 1, height)] > counts[np.maximum(rows - reach, 0)]
+    counts = np.zeros((height, width + 1), np.int32)
+    mask.cumsum(axis=1, out=counts[:, 1:])
+    found: NDArray[np.bool_] = (
+        counts[:, np.minimum(columns + reach + 1, width)]
+        > counts[:, np.maximum(columns - reach, 0)]
+    )
+    return found
 
 
 def intensity_window(

@@ -125,21 +125,22 @@ class BlockRun:
         return RunEvent(progress or self._tiles, found.objects, found.areas)
 
     def _blocks(self) -> Iterator[RunEvent]:
-        blocks = self._context.plan.blocks
-        todo = self._known - self._ledger.finished_tiles()
+        blocks, ledger = self._context.plan.blocks, self._ledger
+        todo = self._known - ledger.finished_tiles()
+        empty = {index for index in todo if self._context.prepared.is_empty(blocks[index])}
+        ledger.skip(sorted(empty))
+        todo -= empty
         while True:
             yield from self._run([blocks[index] for index in sorted(todo)])
-            todo = self._task.lacking(self._known)
+            skipped = ledger.finished_tiles() - ledger.looked_at()
+            todo = self._task.lacking(self._known - skipped)
             if not todo:
                 return
             self._known |= todo
 
-    def _run(self, todo: Sequence[Block]) -> Iterator[RunEvent]:
-        """Run the known blocks that are still to be done, except those without tissue."""
+    def _run(self, work: Sequence[Block]) -> Iterator[RunEvent]:
+        """Run the known blocks that are still to be done."""
         context, ledger, prepared = self._context, self._ledger, self._context.prepared
-        empty = {block.index for block in todo if prepared.is_empty(block)}
-        ledger.skip(sorted(empty))
-        work = [block for block in todo if block.index not in empty]
         done = len(self._known) - len(work)
         objects = None if isinstance(ledger, MapLedger) else ledger.count_found()
         self._tiles = RunProgress("tiles", done, len(self._known), objects)

@@ -112,9 +112,9 @@ class TaskRun(Protocol, Generic[T]):
         ...
 
     def lacking(self, known: Collection[int]) -> set[int]:
-        """Return blocks besides the known ones that what lies in the areas reaches into.
+        """Return blocks besides the known ones that what counts reaches into.
 
-        Called when the blocks that come near the areas are done, and again when these are.
+        Called when the blocks that come near tissue and areas are done, and again when these are.
         """
         ...
 

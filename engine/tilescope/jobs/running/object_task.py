@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
 from tilescope.domain.results import Detections
@@ -16,11 +17,13 @@ from tilescope.inference.planner import Block
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found
 from tilescope.jobs.running.finders import BoxFinder, Classified, Finder, InstanceFinder
+from tilescope.jobs.running.ground import lie_on
 from tilescope.jobs.running.outputs import ResultFrame, object_files
 from tilescope.jobs.running.project_results import Delivery, ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.jobs.running.tiles_within import tiles_reached
+from tilescope.ops.areas import Polygons
 from tilescope.ops.inner_points import inner_points
 from tilescope.store.run_ledger import Item, Kind, RunLedger
 
@@ -36,7 +39,9 @@ class ObjectTask:
         )
         self._outputs: dict[str, Path] = {}
         self._delivery: Delivery | None = None
-        settings = context.prepared.settings
+        settings, ground = context.prepared.settings, context.prepared.ground
+        assert ground is not None
+        self._ground = ground
         self._frame = ResultFrame(
             folder=context.request.folder,
             source=context.opened.source,
@@ -69,7 +74,7 @@ class ObjectTask:
         return Found(self._in_level0(whole), count=int((kinds < Kind.FRAGMENT).sum()))
 
     def _sorted_out(self, found: Detections, kinds: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the kinds, with whole objects outside the region or its areas marked as such."""
+        """Return the kinds, with whole objects that do not count marked as outside."""
         whole = np.flatnonzero(kinds == Kind.WHOLE)
         outside = whole[~self._is_inside(_stored(found.select(whole)))]
         kinds = kinds.copy()
@@ -77,12 +82,18 @@ class ObjectTask:
         return kinds
 
     def _is_inside(self, found: Detections) -> NDArray[np.bool_]:
-        """Return ``bool[n]``: which objects, in working pixels, belong to what is run over."""
+        """Return ``bool[n]``: which objects, in working pixels, lie where objects are looked for.
+
+        That is near tissue, in the region and its areas.
+        """
         scope, size = self._frame.scope, self._frame.source.info.size
-        if scope.is_all_of(size) or not len(found):
-            return np.ones(len(found), bool)
         placed = self._frame.in_level0(found)
-        return scope.hold(inner_points(placed.rings, placed.offsets), size)
+        inside = lie_on(self._ground, placed)
+        if scope.is_all_of(size) or not inside.any():
+            return inside
+        part = placed.select(np.flatnonzero(inside))
+        inside[inside] = scope.hold(inner_points(part.rings, part.offsets), size)
+        return inside
 
     def _in_level0(self, found: Detections) -> Detections | None:
         return self._frame.in_level0(found) if len(found) else None
@@ -105,11 +116,17 @@ class ObjectTask:
         yield Found(self._in_level0(found.select(np.flatnonzero(is_inside))))
 
     def lacking(self, known: Collection[int]) -> set[int]:
-        """Return blocks besides the known ones that objects in the areas reach into."""
-        areas = self._frame.scope.areas
-        if areas is None:
+        """Return blocks besides the known ones that objects that may count reach into."""
+        plan = self._context.plan
+        if len(known) == len(plan.blocks):
             return set()
-        return tiles_reached(self._context.plan, self._ledger.undecided(), areas, known)
+        return tiles_reached(plan, self._ledger.undecided(), self._may_hold, known)
+
+    def _may_hold(self, outlines: Polygons) -> NDArray[np.bool_]:
+        """Return ``bool[n]``: what of objects, in level-0 pixels, may hold the point of one."""
+        areas = self._frame.scope.areas
+        near = self._ground.meet(shapely.bounds(outlines))
+        return near if areas is None else near & areas.met(outlines)
 
     def write(self) -> Iterator[RunProgress]:
         """Write the files that were asked for."""

@@ -31,6 +31,7 @@ from tilescope.jobs.request import (
 from tilescope.jobs.running.decisions import Remembered
 from tilescope.jobs.running.fitting import batch_within, fitted
 from tilescope.jobs.running.footprint import Footprint
+from tilescope.jobs.running.ground import ground_of, is_on
 from tilescope.jobs.running.outputs import Scope, region_text
 from tilescope.jobs.running.patchwork import Patchwork, sentence
 from tilescope.jobs.running.planning import Cut, EarlierTile, Network, Wanted
@@ -38,6 +39,7 @@ from tilescope.jobs.running.scale import Measurer, WorkingScale, fixed_scale, ob
 from tilescope.jobs.running.survey import Survey
 from tilescope.jobs.running.tiles_within import tiles_within
 from tilescope.ops.areas import Areas
+from tilescope.ops.tissue_cells import TissueCells
 from tilescope.plugins.api import TileAdapter
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -45,6 +47,8 @@ from tilescope.runtime.cancel import CancellationToken
 _SPOTS = 8
 #: Tasks whose result is a probability per class.
 _PROBABILITY_TASKS = ("semantic", "classification")
+#: Tasks whose result is objects.
+_OBJECT_TASKS = ("instances", "detect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,8 @@ class Prepared:
     """The decisions of a run.
 
     ``batch`` is how many tiles are run at once, ``spares_background`` says whether blocks without
-    tissue are left out, ``within`` which blocks come near the areas, by index; None is all.
+    tissue are left out, ``ground`` where objects are looked for, None for a result that is a map;
+    ``within`` says which blocks come near the areas, by index; None is all.
     """
 
     settings: Settings
@@ -99,6 +104,7 @@ class Prepared:
     footprint: Footprint
     batch: BatchCost | None
     spares_background: bool
+    ground: TissueCells | None = None
     within: NDArray[np.bool_] | None = None
 
     @property
@@ -135,6 +141,8 @@ class Prepared:
 
     def is_empty(self, block: Block) -> bool:
         """Tell whether a block's core holds nothing that is worth a look."""
+        if self.ground is not None:
+            return not is_on(self.ground, self.plan, block)
         return self.spares_background and not self.survey.holds_something(self.rect_l0(block))
 
     def rect_l0(self, block: Block) -> tuple[float, float, float, float]:
@@ -253,7 +261,8 @@ def prepare(
         When the slide cannot be read where its scale is measured.
     """
     scale = earlier.scale if earlier else _scale(settings, survey, opened, token)
-    info = opened.source.info
+    info, task = opened.source.info, request.model.spec.task
+    ground = ground_of(survey, scale.factor) if task in _OBJECT_TASKS else None
     footprint = Footprint(
         memory.rss_bytes() - opened.cache.use.size_bytes,
         opened.cache.use.max_bytes,
@@ -274,11 +283,11 @@ def prepare(
     batch = batch_within(opened.choice, footprint, cut, request.memory_bytes, earlier)
     # A class map says something of every pixel. Only of a microscope's slide it is known that
     # nothing is where no tissue is; on a page white is a part of what is there.
-    spares = request.model.spec.task != "semantic" or settings.pixel_size is not None
+    spares = task != "semantic" or settings.pixel_size is not None
     within = None
     if settings.areas is not None:
         within = tiles_within(settings.areas, cut, opened.network.spec)
-    return Prepared(settings, survey, scale, cut, footprint, batch, spares, within)
+    return Prepared(settings, survey, scale, cut, footprint, batch, spares, ground, within)
 
 
 def in_patches(request: RunRequest, opened: Opened, prepared: Prepared) -> Opened:

@@ -58,10 +58,14 @@ class Survey:
 
     def holds_something(self, rect_l0: tuple[float, float, float, float]) -> bool:
         """Tell whether any tissue lies in x0, y0, x1, y1 (level-0 pixels)."""
-        f = self.mask_factor
-        x0, y0 = (max(0, floor(v / f)) for v in rect_l0[:2])
+        f, (height, width) = self.mask_factor, self.mask.shape
+        # Beyond the last pixel of the mask is what the last one is.
+        x0, y0 = (
+            min(max(0, floor(v / f)), last - 1)
+            for v, last in zip(rect_l0[:2], (width, height), strict=True)
+        )
         x1, y1 = (ceil(v / f) for v in rect_l0[2:])
-        return bool(self.mask[y0:y1, x0:x1].any())
+        return bool(self.mask[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)].any())
 
     def mask_at(self, x_l0: NDArray[np.float64], y_l0: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return ``bool[len(y_l0), len(x_l0)]``: where the points of a lattice lie on tissue."""

@@ -1,8 +1,8 @@
-"""Which blocks of a plan a run inside areas needs."""
+"""Which blocks of a plan a run needs that leaves out some."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tilescope.inference.planner import Plan
 from tilescope.inference.seams import TWIN_PX
 from tilescope.jobs.running.planning import Cut
 from tilescope.ops.area_cells import Lattice, touched
-from tilescope.ops.areas import Areas
+from tilescope.ops.areas import Areas, Polygons
 from tilescope.store.run_ledger import Item, Kind
 
 _LEAST_VERTICES = 3
@@ -67,17 +67,24 @@ def _centre(core: Rect) -> tuple[float, float]:
 
 
 def tiles_reached(
-    plan: Plan, items: Sequence[Item], areas: Areas, known: Collection[int]
+    plan: Plan,
+    items: Sequence[Item],
+    may_hold: Callable[[Polygons], NDArray[np.bool_]],
+    known: Collection[int],
 ) -> set[int]:
-    """Return the blocks besides the known ones that objects in the areas reach into.
+    """Return the blocks besides the known ones that objects that may count reach into.
 
     An object that is larger than what a block sees is joined of what all blocks saw of it. Followed
-    is what meets an area, from fragment to fragment that overlap.
+    is what may hold its point, from fragment to fragment that overlap.
 
     Parameters
     ----------
     items
         Candidates and fragments of the blocks that were run.
+    may_hold
+        Tells of outlines in level-0 pixels whether the point of an object in them would count.
+    known
+        Blocks that were run.
     """
     items = [item for item in items if len(item.ring) >= _LEAST_VERTICES]
     unknown = [_around(plan, item).difference(known) for item in items]
@@ -87,7 +94,7 @@ def tiles_reached(
     index = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
     drawn = shapely.linearrings(np.concatenate(rings) * plan.grid.factor, indices=index)
     outlines = shapely.make_valid(shapely.polygons(drawn))
-    followed = areas.met(outlines)
+    followed = may_hold(outlines)
     i, j = _overlapping(outlines, np.array([item.tile for item in items]))
     while (more := j[followed[i] & ~followed[j]]).size:
         followed[more] = True
