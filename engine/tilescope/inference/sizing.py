@@ -5,9 +5,18 @@ diameter, bring the image to the working size that would follow, and measure the
 Assumed too small, nuclei appear too large, and the other way round: over the assumed diameter, the
 ratio of measured to expected size falls, and where it falls through one, assumption and measurement
 agree. Between two candidates that point is interpolated, measured once more and interpolated again.
+
 Far from the truth the curve may fall through one a second time, where large nuclei come apart into
-pieces of the expected size; there the network is less sure of what it finds, and the crossing with
-the more confident objects, covering more of the image, is taken.
+pieces of the expected size. There the network is less sure of what it finds:
+
+- Only good objects are measured, so a curve can be drawn through the few lucky ones among many
+  doubtful pieces. A crossing is believed where at least half of the objects are good.
+- Of the crossings that are believed, the one with the more confident objects, covering more of the
+  image, is taken.
+
+The truth itself may show no crossing: it lies outside the candidates, or the candidate above it
+finds too few nuclei to measure. Without a believed crossing the best single candidate is corrected
+by its own measurement: confident objects, much of the image covered, and about the expected size.
 """
 
 from __future__ import annotations
@@ -29,6 +38,9 @@ LEAST_OBJECTS: Final = 3
 
 GOOD_SCORE: Final = 0.5
 """Objects below this score are not measured."""
+
+GOOD_SHARE: Final = 0.5
+"""A crossing is believed when at least this share of the objects found there is good."""
 
 SIZE_SPREAD: Final = 0.35
 """Without a crossing: how far, in log diameter, a candidate may miss before it is doubted."""
@@ -64,11 +76,15 @@ class SizeReading:
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """One candidate: its log diameter, the log of measured over expected size, its weight."""
+    """One candidate: its log diameter, the log of measured over expected size, its trust.
+
+    ``weight`` grows with confidence and coverage; ``good`` is the share of good objects, 0..1.
+    """
 
     place: float
     excess: float
     weight: float
+    good: float
 
 
 def choose_diameter(
@@ -91,7 +107,8 @@ def choose_diameter(
     curve = [p for d, r in readings if (p := _point(d, r, target_px)) is not None]
     if not curve:
         return None
-    crossings = [(a, b) for a, b in itertools.pairwise(curve) if a.excess >= 0.0 > b.excess]
+    falls = ((a, b) for a, b in itertools.pairwise(curve) if a.excess >= 0.0 > b.excess)
+    crossings = [(a, b) for a, b in falls if _good_share(a, b) >= GOOD_SHARE]
     if not crossings:
         best = max(curve, key=lambda p: p.weight * math.exp(-0.5 * (p.excess / SIZE_SPREAD) ** 2))
         return math.exp(best.place + best.excess)
@@ -118,10 +135,20 @@ def _point(diameter: float, reading: SizeReading, target_px: float) -> _Point | 
     areas = reading.diameters_px**2
     confidence = float(np.sum(areas * reading.scores) / np.sum(areas))
     weight = confidence**2 * reading.foreground_fraction
-    return _Point(math.log(diameter), math.log(measured / target_px), weight)
+    good = float(np.mean(reading.scores >= GOOD_SCORE))
+    return _Point(math.log(diameter), math.log(measured / target_px), weight, good)
 
 
 def _crossing(before: _Point, after: _Point) -> float:
     """Return the diameter at which the line through both points has no excess."""
-    share = before.excess / (before.excess - after.excess)
-    return math.exp(before.place + share * (after.place - before.place))
+    return math.exp(before.place + _way(before, after) * (after.place - before.place))
+
+
+def _good_share(before: _Point, after: _Point) -> float:
+    """Return the share of good objects at the crossing, between those of both points."""
+    return before.good + _way(before, after) * (after.good - before.good)
+
+
+def _way(before: _Point, after: _Point) -> float:
+    """Return how far along the line through both points the excess vanishes, 0..1."""
+    return before.excess / (before.excess - after.excess)

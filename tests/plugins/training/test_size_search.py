@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from tilescope.inference.sizing import SizeReading, choose_diameter
+from tilescope.plugins.registry import find_model
+from tilescope_training.nuclei.data import read_sample
+from tilescope_training.nuclei.evaluate import Predictor, contrast_of, estimate_diameter
 
 LADDER = tuple(float(d) for d in np.geomspace(8, 96, 7))
 TARGET_PX = 24.0
@@ -76,9 +79,70 @@ def test_of_two_crossings_the_confident_one_counts():
     assert choose_diameter(measure, tuple(sizes), TARGET_PX) == pytest.approx(36.0, rel=0.05)
 
 
+def mixed(good, doubtful, fraction, score=0.6):
+    """Return a reading of good objects of one size among doubtful ones, too small to be nuclei."""
+    count, size = good
+    sizes = np.concatenate((np.full(count, size), np.full(doubtful, 12.0)))
+    scores = np.concatenate((np.full(count, score), np.full(doubtful, 0.4)))
+    return SizeReading(sizes, scores, fraction, 10**5)
+
+
+FEW_LARGE_NUCLEI = {
+    6.0: mixed((5, 29.0), 31, 0.02),
+    9.0: mixed((34, 21.0), 76, 0.04),
+    13.5: mixed((17, 26.0), 40, 0.06),
+    20.0: mixed((8, 35.0), 8, 0.06),
+    30.0: mixed((4, 32.0), 7, 0.10),
+    45.0: mixed((4, 30.0), 5, 0.14),
+    68.0: mixed((2, 22.0), 4, 0.17),
+}
+"""A few large pale nuclei: small pieces seem to agree at 7.5, and above 45 too few are good."""
+
+
+def measured_among(readings):
+    """Return a measure that finds at any diameter what it finds at the nearest of ``readings``."""
+
+    def measure(assumed_px):
+        return readings[min(readings, key=lambda d: abs(np.log(d / assumed_px)))]
+
+    return measure
+
+
+def test_a_crossing_among_doubtful_pieces_is_not_believed():
+    found = choose_diameter(measured_among(FEW_LARGE_NUCLEI), tuple(FEW_LARGE_NUCLEI), TARGET_PX)
+    assert found == pytest.approx(45.0 * 30.0 / TARGET_PX)
+
+
+def test_the_same_crossing_of_good_objects_is_believed():
+    sure = FEW_LARGE_NUCLEI | {6.0: mixed((20, 29.0), 10, 0.02), 9.0: mixed((60, 21.0), 40, 0.04)}
+    found = choose_diameter(measured_among(sure), tuple(sure), TARGET_PX)
+    assert found is not None
+    assert 6.0 < found < 9.0
+
+
+def test_whole_cells_at_the_end_of_the_ladder_do_not_outweigh_their_nuclei():
+    sizes = {13.5: (36.0, 0.7, 0.02), 20.0: (26.0, 0.7, 0.03), 30.0: (20.0, 0.7, 0.03)}
+    sizes |= {68.0: (36.0, 0.75, 0.3), 100.0: (27.0, 0.75, 0.35)}
+    measure = measured_among({d: constant(*reading) for d, reading in sizes.items()})
+    found = choose_diameter(measure, tuple(sizes), TARGET_PX)
+    assert found is not None
+    assert 20.0 < found < 30.0
+
+
 def test_outside_the_ladder_the_nearest_end_is_corrected():
     found = choose_diameter(lambda d: constant(24.0 * 6.0 / d, 0.9, 0.2), (8.0, 16.0), TARGET_PX)
     assert found == pytest.approx(6.0)
+
+
+def test_a_few_large_nuclei_of_a_real_image_keep_their_size(shared_data):
+    """A stained image whose small pieces seem to agree at an eighth of the nuclei's diameter."""
+    folder = shared_data / "nuclei_dsb2018"
+    name = "589f86dee5b480a88dd4f77eeaffe2c4d70aefdf879a4096dde1fa4d41055b8f.png"
+    sample = read_sample(folder / "images" / name, folder / "labels" / name, "histology")
+    predictor = Predictor(find_model("nuclei-unet-research").verified_weights())
+    contrast = contrast_of(sample.image, dark_background=False)
+    found = estimate_diameter(predictor, sample.image, contrast)
+    assert found == pytest.approx(sample.diameter_px, rel=0.25)
 
 
 def test_a_reading_that_cannot_be_is_refused():
