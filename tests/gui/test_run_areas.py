@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import shapely
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QComboBox, QDockWidget, QLabel, QPushButton
+from PySide6.QtWidgets import QApplication, QComboBox, QDockWidget, QLabel, QPushButton
 from tests.gui.hand import Hand
 
 from tilescope.domain.annotation import Annotation
@@ -50,6 +50,11 @@ def choose(hand: Hand, bench: RunBench, extent: Extent) -> None:
         hand.qtbot.keyClick(entries, Qt.Key.Key_Down)
     hand.qtbot.keyClick(entries, Qt.Key.Key_Return)
     assert box.currentText() == extent.value
+    if QApplication.platformName() == "offscreen":
+        # There nobody makes the window active again when its list is gone.
+        hand.qtbot.waitUntil(lambda: QApplication.activeWindow() is not hand.window)
+        hand.window.activateWindow()
+        hand.qtbot.waitUntil(hand.window.isActiveWindow)
     hand.qtbot.waitUntil(lambda: hand.annotations.desk.is_idle)
 
 
