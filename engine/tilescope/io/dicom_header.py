@@ -53,6 +53,11 @@ _MOST_FILES = 2000
 _LARGEST_TILE_BYTES = 256 << 20
 _MOST_TILES = 1 << 24
 _MOST_FOCAL_PLANES = 1000
+
+#: A sparse slide leaves out what is empty, but there is no slide of which hardly anything is there;
+#: a level in several files has a part of its tiles in each.
+_MOST_TILES_PER_FRAME = 1000
+_FEW_TILES = 100_000
 _MOST_OPTICAL_PATHS = 256
 
 #: An encapsulated frame costs at least the header of its item.
@@ -210,9 +215,11 @@ def _check(path: Path, header: Any) -> None:  # noqa: ANN401
     paths = len(header.get("OpticalPathSequence") or ()) or 1
     if depths > _MOST_FOCAL_PLANES or paths > _MOST_OPTICAL_PATHS:
         raise UnsupportedFormat(path, f"{depths} focal planes and {paths} optical paths")
-    tiles = math.prod(-(-s // t) for s, t in zip(size, tile, strict=True))
-    if tiles * depths * paths > _MOST_TILES:
-        raise UnsupportedFormat(path, f"{tiles} tiles in {depths * paths} planes are too many")
     frames = int(header.get("NumberOfFrames") or 1)
     if frames * _LEAST_FRAME_BYTES > path.stat().st_size:
         raise Contradiction(path, f"{frames} frames do not fit into the file")
+    tiles = math.prod(-(-s // t) for s, t in zip(size, tile, strict=True))
+    if tiles * depths * paths > max(_FEW_TILES, _MOST_TILES_PER_FRAME * frames):
+        raise Contradiction(path, f"an image of {size} pixels of which {frames} tiles are there")
+    if tiles * depths * paths > _MOST_TILES:
+        raise UnsupportedFormat(path, f"{tiles} tiles in {depths * paths} planes are too many")
