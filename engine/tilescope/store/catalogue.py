@@ -97,10 +97,12 @@ class Catalogue:
         self._classes: dict[str | None, int] = {None: 0}
         self._authors: dict[str, int] = {}
         self._names: dict[tuple[str, ...], int] = {}
+        self._made: list[int] = []
 
     def forget(self) -> None:
         """Drop remembered numbers: after a rollback they may be gone from the file."""
         self._classes, self._authors, self._names = {None: 0}, {}, {}
+        self._made = []
 
     # Slides
 
@@ -189,8 +191,14 @@ class Catalogue:
                 count = self._db.execute("SELECT count(*) FROM class").fetchone()[0]
                 self.put_class(ObjectClass(str(name), _hue(count)))
                 number = self.find_class(name) or 0
+                self._made.append(number)
             self._classes[name] = number
         return number
+
+    def take_made(self) -> list[int]:
+        """Return the classes that ``class_number`` added since the last call."""
+        made, self._made = self._made, []
+        return made
 
     def find_class(self, name: str | None) -> int | None:
         """Return the number of a class, None when there is none of that name."""

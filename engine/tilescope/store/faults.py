@@ -14,7 +14,7 @@ _REMEDIES = {
     sqlite3.SQLITE_READONLY: "it cannot be written; open it read-only or copy it elsewhere",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; check the folder and your permission to it",
     sqlite3.SQLITE_PERM: "it cannot be opened; check your permission to it",
-    sqlite3.SQLITE_IOERR: "the disk or network reported an error; check it, then open it again",
+    sqlite3.SQLITE_IOERR: "the disk or network reported an error; check it, then try again",
 }
 
 

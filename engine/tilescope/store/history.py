@@ -86,6 +86,15 @@ class Step:
         self._note(field.name, places, field.pack(before))
         field.write(self._db, places, values)
 
+    def make_classes(self, numbers: Sequence[int]) -> None:
+        """Note that classes were made on the way; they come and go with the objects added here.
+
+        Who sorts objects that were there before into a new class has made it by hand: it stays.
+        """
+        if numbers and self.added:
+            nothing = FIELDS["classes"].pack([None] * len(numbers))
+            self._note("classes", np.array(sorted(numbers), np.int64), nothing)
+
     def _note(self, field: str, places: NDArray[np.int64], other: bytes | None) -> None:
         self._db.execute(
             "INSERT INTO delta (edit, field, places, other) VALUES (?, ?, ?, ?)",

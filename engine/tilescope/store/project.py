@@ -175,6 +175,7 @@ class Project(Closing):
         with database_errors(self.path):
             with self._transaction(), self._history.step(label) as step:
                 yield step
+                step.make_classes(self._catalogue.take_made())
             self._fold(step.added + step.removed + step.changed)
 
     @contextmanager

@@ -365,7 +365,7 @@ def _disk_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as exc:
         raise OutputError(
-            path, f"{exc}; make room or choose another folder, then run the same command again"
+            path, f"{exc}; make room or choose another folder, then run it again"
         ) from exc
 
 

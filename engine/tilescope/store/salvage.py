@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilescope.domain.annotation_ids import id_keys
+from tilescope.domain.counts import counted
 from tilescope.errors import ProjectError
 from tilescope.store import schema, states
 from tilescope.store.catalogue import now
@@ -47,6 +48,7 @@ _STAND_INS = {
     "edit": "INSERT INTO edit SELECT n, 'lost', '', '', NULL, NULL, 0, 0, 0, 2 FROM used "
     "WHERE n NOT IN (SELECT edit FROM edit)",
 }
+_GROUP = f"of up to {LEAF_SIZE} objects"
 _GUESS = np.array((0, 0, KINDS.index("detection"), 0), STATE)
 
 
@@ -165,14 +167,15 @@ class _Salvage:
         self._replace_lost()
         self._close_history()
         self._losses += [
-            f"{n} places in table {table} cannot be read" for table, n in self._gaps.items()
+            f"{counted(n, 'place')} in table {table} cannot be read"
+            for table, n in self._gaps.items()
         ]
         there = self._new.execute("SELECT coalesce(sum(there), 0) FROM state").fetchone()[0]
         return Salvaged(there, tuple(self._losses))
 
-    def _lost(self, number: int, what: str) -> None:
+    def _lost(self, number: int, one: str, several: str) -> None:
         if number > 0:
-            self._losses.append(f"{number} {what}")
+            self._losses.append(counted(number, one, several))
 
     def _copy(self, table: str) -> None:
         for rows in self._rows(table):
@@ -234,7 +237,9 @@ class _Salvage:
             whole = [row for row in ((*row, *coding) for row in rows) if is_whole(row)]
             broken += len(rows) - len(whole)
             self._new.executemany(f"INSERT INTO leaf VALUES ({marks})", whole)  # noqa: S608
-        self._lost(broken, f"groups of up to {LEAF_SIZE} objects contradict themselves")
+        self._lost(
+            broken, f"group {_GROUP} contradicts itself", f"groups {_GROUP} contradict themselves"
+        )
 
     def _copy_states(self) -> None:
         """Copy states of objects whose leaf is there, and guess those that are missing."""
@@ -244,7 +249,9 @@ class _Salvage:
             homeless += size == 0
             if size and _are_states(slide, objects, size):
                 self._put_states(leaf, slide, np.frombuffer(objects, STATE))
-        self._lost(homeless, f"groups of up to {LEAF_SIZE} objects lost their outline")
+        self._lost(
+            homeless, f"group {_GROUP} lost its outline", f"groups {_GROUP} lost their outline"
+        )
         guessed = unreadable = 0
         for leaf, slide, *columns in self._new.execute(
             "SELECT leaf, slide, ends, geometry, coding FROM leaf"
@@ -258,8 +265,13 @@ class _Salvage:
                 found["gone"][list(lost)] = LOST
                 self._put_states(leaf, slide, found)
             unreadable += len(lost)
-        self._lost(unreadable, "objects have an outline that cannot be read")
-        self._lost(guessed, "objects lost class and lock, and are there even if they were deleted")
+        outline = "an outline that cannot be read"
+        self._lost(unreadable, f"object has {outline}", f"objects have {outline}")
+        self._lost(
+            guessed,
+            "object lost class and lock, and is there even if it was deleted",
+            "objects lost class and lock, and are there even if they were deleted",
+        )
 
     def _states(self) -> Iterator[tuple[Any, ...]]:
         rows = chain.from_iterable(self._rows("state"))
@@ -287,7 +299,11 @@ class _Salvage:
                     lost += 1
                     continue
                 self._new.execute("INSERT INTO measured VALUES (?, ?, ?)", (leaf, names, numbers))
-        self._lost(lost, f"groups of up to {LEAF_SIZE} objects lost their measurements")
+        self._lost(
+            lost,
+            f"group {_GROUP} lost its measurements",
+            f"groups {_GROUP} lost their measurements",
+        )
 
     def _objects_in(self, leaf: int) -> int:
         query = "SELECT length(ids) / 16 FROM leaf WHERE leaf = ?"
@@ -331,7 +347,11 @@ class _Salvage:
             self._new.execute("DELETE FROM used")
             self._new.executemany("INSERT INTO used VALUES (?)", ((n,) for n in used[table]))
             found = self._new.execute(statement).rowcount
-            self._lost(found, f"{table} entries were lost and got new ones with made-up names")
+            self._lost(
+                found,
+                f"{table} entry was lost and got a new one with a made-up name",
+                f"{table} entries were lost and got new ones with made-up names",
+            )
 
     def _close_history(self) -> None:
         self._new.execute("UPDATE edit SET standing = ?", (Standing.DROPPED,))

@@ -120,6 +120,27 @@ def test_an_import_keeps_geometry_classes_and_measurements(study: Path, slide: P
         assert project.counts_by_class() == {}
 
 
+def test_the_classes_of_an_import_are_undone_and_redone_with_it(
+    study: Path, tmp_path: Path
+) -> None:
+    with Project.open(study) as project:
+        known = project.classes()
+    more = tmp_path / "more.geojson"
+    ring = [[1, 1], [9, 1], [9, 9], [1, 1]]
+    properties = {"classification": {"name": "gland", "color": [9, 8, 7]}}
+    geometry = {"type": "Polygon", "coordinates": [ring]}
+    more.write_text(json.dumps({"type": "Feature", "geometry": geometry, "properties": properties}))
+    take(study, more)
+    gland = ObjectClass("gland", (9, 8, 7))
+    with Project.open(study) as project:
+        assert project.classes() == [*known, gland]
+        project.undo()
+        assert project.classes() == known
+        project.redo()
+        assert project.classes() == [*known, gland]
+        assert project.counts_by_class()["gland"] == 1
+
+
 def test_a_class_keeps_the_colour_it_has_in_the_project(study: Path, tmp_path: Path) -> None:
     with Project.open(study) as project:
         project.put_class(ObjectClass("tumour", (1, 2, 3), "t"))

@@ -73,6 +73,7 @@ def test_what_is_drawn_after_a_rename_goes_into_the_renamed_class(sorted_project
     shape = shapely.to_wkb(shapely.Point(9, 9), byte_order=1)
     project.insert(1, [[Annotation(str(uuid.uuid4()), shape, class_name="carcinoma")]])
     assert by_class(project)["carcinoma"] == 4
+    project.put_class(ObjectClass("tumour", (7, 8, 9)))
     project.insert(1, [[Annotation(str(uuid.uuid4()), shape, class_name="tumour")]])
     assert by_class(project)["tumour"] == 1
     project.undo()
@@ -146,3 +147,50 @@ def test_a_record_of_classes_that_is_damaged_is_told(sorted_project: Project) ->
     with pytest.raises(ProjectDamaged):
         project.undo()
     assert project.classes()[0].name == "carcinoma"
+
+
+def point(x: int, class_name: str) -> Annotation:
+    shape = shapely.to_wkb(shapely.Point(x, 9), byte_order=1)
+    return Annotation(str(uuid.uuid4()), shape, class_name=class_name)
+
+
+def test_classes_that_an_edit_makes_come_and_go_with_it(sorted_project: Project) -> None:
+    project = sorted_project
+    before = project.classes()
+    project.insert(1, [[point(1, "gland"), point(2, "tumour")], [point(3, "vessel")]])
+    project.put_class(ObjectClass("gland", (7, 7, 7), "g"))
+    project.insert(1, [[point(4, "gland")]])
+    made = project.classes()
+    assert [one.name for one in made[2:]] == ["gland", "vessel"]
+    project.undo()
+    assert project.classes() == made  # the edit that made it still holds
+    project.undo()
+    assert project.classes() == before
+    assert by_class(project) == {"tumour": 3, "stroma": 1, None: 1}
+    project.redo()
+    assert project.classes() == made
+    project.redo()
+    assert project.classes() == made
+    assert by_class(project) == {"tumour": 4, "stroma": 1, None: 1, "gland": 2, "vessel": 1}
+    project.undo()
+    project.undo()
+    project.insert(1, [[point(1, "vessel"), point(2, "duct")]])  # and nothing is redone over it
+    assert project.redo() is None
+    assert by_class(project) == {"tumour": 3, "stroma": 1, None: 1, "vessel": 1, "duct": 1}
+
+
+def test_a_class_that_somebody_sorted_objects_into_stays(sorted_project: Project) -> None:
+    project = sorted_project
+    new = point(1, "vessel")
+    project.insert(1, [[new]])
+    project.set_class([new.id], "duct")
+    project.set_class([], "gland")
+    project.undo()
+    project.undo()
+    assert [one.name for one in project.classes()] == ["tumour", "stroma", "duct", "gland"]
+    twice = point(2, "duct")
+    with pytest.raises(UsageError):
+        project.insert(1, [[twice], [twice]])
+    project.insert(1, [[point(3, "gland")]])
+    project.undo()
+    assert [one.name for one in project.classes()] == ["tumour", "stroma", "duct", "gland"]

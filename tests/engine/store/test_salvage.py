@@ -176,7 +176,7 @@ def test_a_changed_bit_inside_an_outline_is_noticed(project: Project, nuclei: Ma
         with pytest.raises(ProjectDamaged, match="salvage"):
             project.in_view(1, EVERYWHERE, 10**6)
     found = salvage(path, new)
-    assert found.losses == ("1 objects have an outline that cannot be read",)
+    assert found.losses == ("1 object has an outline that cannot be read",)
     assert objects_in(new) == {a.id: a for a in objects}
     with Project.open(new) as project:
         assert len(project.in_view(1, EVERYWHERE, 10**6)) == 100
@@ -209,7 +209,7 @@ def test_a_vertex_that_is_no_number_is_noticed(project: Project, nuclei: Make) -
     with Project.open(path) as project:
         assert project.check() == ["1 unreadable outlines"]
         assert len(project.in_view(1, EVERYWHERE, 10**6)) == 100
-    assert salvage(path, new).losses == ("1 objects have an outline that cannot be read",)
+    assert salvage(path, new).losses == ("1 object has an outline that cannot be read",)
     assert objects_in(new).keys() == {a.id for a in objects} - {objects[7].id}
 
 
