@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tilescope.cli.exits import ALL_GOOD, SOME_FAILED, say
 from tilescope.cli.run import cancelled_by_interrupt, core_count, parameter
 from tilescope.domain.clicks import Prompt
+from tilescope.domain.counts import counted
 from tilescope.errors import AnnotationError, UsageError
 from tilescope.jobs.click import ClickReport, click, write_clicks
 from tilescope.jobs.clicking.session import ClickOptions
@@ -165,7 +166,9 @@ def click_objects(
     if settings.as_json:
         typer.echo(json.dumps(_described(slide, output, report), ensure_ascii=False))
     else:
-        typer.echo(f"{slide.name}: {count} of {len(prompts)} objects found, in {output}")
+        typer.echo(
+            f"{slide.name}: {count:,} of {counted(len(prompts), 'object')} found, in {output}"
+        )
         typer.echo(f"  weights {report.model.id} {report.model.version}: {report.licence}")
     return ALL_GOOD if count == len(prompts) else SOME_FAILED
 

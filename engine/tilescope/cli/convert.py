@@ -12,6 +12,7 @@ import typer
 from tilescope.cli.exits import ALL_GOOD, CANCELLED, SOME_FAILED, complain, say
 from tilescope.cli.progress import ProgressLine, Step, time_left
 from tilescope.cli.run import cancelled_by_interrupt, core_count, memory_cap
+from tilescope.domain.counts import counted
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.io.ome_metadata import Compressor, Version
 from tilescope.io.pyramid_plan import SHARD_PX, OutputForm
@@ -84,7 +85,8 @@ def _print_report(report: ConvertReport, *, as_json: bool) -> None:
     finest = report.levels[0]
     typer.echo(
         f"{report.output}: {report.status}; {finest['width']} x {finest['height']} pixels in "
-        f"{len(report.levels)} levels, {report.units['done']} of {report.units['total']} blocks, "
+        f"{counted(len(report.levels), 'level')}, {report.units['done']:,} of "
+        f"{counted(report.units['total'], 'block')}, "
         f"{report.size_bytes / 2**20:.1f} MiB, {report.seconds:.1f} s, peak memory "
         f"{report.peak_rss_bytes / 2**20:.0f} MiB of {report.memory_cap_bytes / 2**20:.0f} MiB"
     )

@@ -10,6 +10,7 @@ import typer
 from tilescope.cli.exits import ALL_GOOD, CANCELLED, SOME_FAILED, say
 from tilescope.cli.progress import ProgressLine, run_step
 from tilescope.cli.run import cancelled_by_interrupt, core_count
+from tilescope.domain.counts import counted
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import run_model
@@ -62,12 +63,12 @@ def _print_sample(name: str, title: str, report: RunReport) -> None:
     else:
         low, middle, high = found.diameters
         typer.echo(
-            f"  {found.count:,} nuclei, median diameter {middle:.1f} {found.unit} "
-            f"(80 % between {low:.1f} and {high:.1f}), median area "
-            f"{found.median_area:.0f} {found.unit}²"
+            f"  {counted(found.count, 'nucleus', 'nuclei')}, "
+            f"median diameter {middle:.1f} {found.unit} (80 % between {low:.1f} and {high:.1f}), "
+            f"median area {found.median_area:.0f} {found.unit}²"
         )
     typer.echo(
-        f"  {report.seconds.total:.1f} s, {report.tiles.done} tiles, peak memory "
+        f"  {report.seconds.total:.1f} s, {counted(report.tiles.done, 'tile')}, peak memory "
         f"{report.peak_rss_bytes / 2**20:.0f} MiB of {report.memory_cap_bytes / 2**20:.0f} MiB"
     )
     typer.echo(f"  look at    {folder / 'overview.png'}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tilescope.cli.exits import say
+from tilescope.domain.counts import counted
 from tilescope.jobs.request import RunProgress
 from tilescope.runtime.closing import Closing
 
@@ -98,7 +99,7 @@ def run_step(progress: RunProgress) -> Step:
     """Return what to show of a run."""
     if progress.stage == "tiles":
         tiles = f"tile {progress.tiles_done} of {progress.tiles_total}"
-        objects = "" if progress.objects is None else f", {progress.objects:,} objects"
+        objects = "" if progress.objects is None else f", {counted(progress.objects, 'object')}"
         detail = f"{tiles}{objects}{_rate(progress.tiles_per_s)}{time_left(progress.seconds_left)}"
     else:
         detail = _WORDS.get(progress.stage, f"writing {progress.stage}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tilescope.cli.exits import SOME_FAILED, exit_codes
+from tilescope.domain.counts import counted
 
 if TYPE_CHECKING:
     from tilescope.store.project import Edit
@@ -98,7 +99,7 @@ def salvage(
         if as_json:
             _print({"project": str(project), "new": str(new), **asdict(found)})
             return
-        typer.echo(f"{project.name}: {found.objects:,} objects saved to {new}")
+        typer.echo(f"{project.name}: {counted(found.objects, 'object')} saved to {new}")
         for loss in found.losses:
             typer.echo(f"  lost: {loss}")
 

@@ -12,6 +12,7 @@ import typer
 
 from tilescope.cli.exits import ALL_GOOD, CANCELLED, say
 from tilescope.cli.run import cancelled_by_interrupt
+from tilescope.domain.counts import counted
 from tilescope.exchange.findings import Finding
 from tilescope.jobs.export_objects import ExportRequest, ExportResult, export_objects
 from tilescope.jobs.import_objects import ImportRequest, ImportResult, import_objects
@@ -25,7 +26,8 @@ def import_file(project: Path, file: Path, slide: str | None, *, as_json: bool) 
     request = ImportRequest(project, file, slide)
     with cancelled_by_interrupt() as token:
         result = import_objects(request, token, _CountLine(f"{file.name}: imported"))
-    _print(result, f"{result.objects:,} objects from {file} on {result.slide}", as_json=as_json)
+    objects = counted(result.objects, "object")
+    _print(result, f"{objects} from {file} on {result.slide}", as_json=as_json)
     if not as_json:
         _print_findings(result.left_out, result.changed)
 
@@ -34,7 +36,8 @@ def export_file(request: ExportRequest, *, as_json: bool) -> None:
     """Export to a file and print what was written."""
     with cancelled_by_interrupt() as token:
         result = export_objects(request, token, _CountLine(f"{request.out.name}: exported"))
-    done = f"{result.objects:,} objects of {result.slide} to {request.out}{_simplified(result)}"
+    objects = counted(result.objects, "object")
+    done = f"{objects} of {result.slide} to {request.out}{_simplified(result)}"
     _print(result, done, as_json=as_json)
     if not as_json:
         _print_findings(result.left_out, result.changed)
@@ -44,7 +47,8 @@ def measure(request: MeasureRequest, *, as_json: bool) -> int:
     """Measure objects, print what was measured and return the exit code."""
     with cancelled_by_interrupt() as token:
         result = measure_objects(request, token, _CountLine(f"{request.project.name}: looked at"))
-    done = f"{result.measured:,} of {result.objects:,} objects on {result.slide} measured"
+    objects = counted(result.objects, "object")
+    done = f"{result.measured:,} of {objects} on {result.slide} measured"
     _print(result, done, as_json=as_json)
     if result.status == "complete":
         return ALL_GOOD
@@ -88,4 +92,4 @@ class _CountLine:
         """Take the number of objects."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _LINE_EVERY_S
-            say(f"{self._title} {count:,} objects")
+            say(f"{self._title} {counted(count, 'object')}")

@@ -11,6 +11,7 @@ from typing import cast
 import typer
 
 from tilescope.cli.run import cancelled_by_interrupt, core_count
+from tilescope.domain.counts import counted
 from tilescope.errors import UsageError
 from tilescope.inference.session import Precision
 from tilescope.jobs.quantize_model import DEFAULT_TOLERANCE, QuantizeRequest, quantize_model
@@ -55,8 +56,9 @@ def quantize(
         return
     losses = ", ".join(f"{100 * loss:.2f} % with {name}" for name, loss in made.losses.items())
     typer.echo(
-        f"{model_id}: accepted in {precision}; results that differ on {made.tiles_judged} tiles: "
-        f"{losses} ({100 * made.tolerance:g} % is allowed); {made.size_bytes:,} bytes"
+        f"{model_id}: accepted in {precision}; results that differ on "
+        f"{counted(made.tiles_judged, 'tile')}: {losses} "
+        f"({100 * made.tolerance:g} % is allowed); {made.size_bytes:,} bytes"
     )
     typer.echo(f"  {made.path}")
     typer.echo(f"  use it with: tilescope run {model_id} SLIDE -o DIR --precision {precision}")

@@ -23,6 +23,7 @@ from tilescope.cli.exits import (
     say,
 )
 from tilescope.cli.progress import ProgressLine, run_step
+from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Rect
 from tilescope.errors import Cancelled, TilescopeError, UsageError
 from tilescope.inference.session import PRECISIONS, Precision
@@ -101,9 +102,9 @@ def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> No
     tiles = report.tiles
     typer.echo(
         f"{request.slide.name}: {report.status}; {_found(report)} in {_areas_of(report)}"
-        f"{tiles.done} of {tiles.total} tiles ({tiles.skipped_background} skipped as background, "
-        f"{tiles.failed} failed), {report.seconds.total:.1f} s, "
-        f"peak memory {report.peak_rss_bytes / 2**20:.0f} MiB of "
+        f"{tiles.done:,} of {counted(tiles.total, 'tile')} "
+        f"({tiles.skipped_background:,} skipped as background, {tiles.failed:,} failed), "
+        f"{report.seconds.total:.1f} s, peak memory {report.peak_rss_bytes / 2**20:.0f} MiB of "
         f"{report.memory_cap_bytes / 2**20:.0f} MiB"
     )
     if report.scale["source"] in {"measured", "assumed"}:
@@ -123,15 +124,14 @@ def print_report(request: RunRequest, report: RunReport, *, as_json: bool) -> No
 
 def _found(report: RunReport) -> str:
     if not report.areas:
-        return f"{report.objects:,} objects"
+        return counted(report.objects, "object")
     return "one class" if len(report.areas) == 1 else f"{len(report.areas)} classes"
 
 
 def _areas_of(report: RunReport) -> str:
     if report.within is None:
         return ""
-    count = report.within["areas"]
-    return f"{count:,} area{'' if count == 1 else 's'}, "
+    return f"{counted(report.within['areas'], 'area')}, "
 
 
 def _requests(

@@ -67,9 +67,13 @@ def test_an_import_for_people_names_what_was_left_out(
     result = tilescope("import", "p.tilescope", drawn, "--slide", spots)
     assert result.exit_code == 0
     first, second = result.stdout.splitlines()
-    assert "1 objects from" in first
+    assert "1 object from" in first
     assert "left out: " in second
     assert "feature 2" in second
+    measured = tilescope("measure", "p.tilescope")
+    assert "1 of 1 object on spots.png measured" in measured.stdout
+    exported = tilescope("export", "p.tilescope", "--format", "geojson", "-o", "out.geojson")
+    assert "1 object of spots.png to out.geojson" in exported.stdout
 
 
 @pytest.mark.parametrize(
