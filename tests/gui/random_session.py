@@ -39,6 +39,7 @@ from tests.gui.journal import check_journal
 
 from tilescope_desktop.app import clicking, run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
+from tilescope_desktop.view.added_dialog import AddedDialog
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 _LEFT, _RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
@@ -401,8 +402,8 @@ class RandomSession:
         while going_on := self._unrest():
             assert time.process_time() < limit, (going_on, list(self.done))
             self.hand.qtbot.wait(5)
-        for box in self.hand.window.findChildren(QMessageBox):
-            if box.isVisible():
+        for box in self.hand.window.findChildren(QDialog):
+            if isinstance(box, QMessageBox | AddedDialog) and box.isVisible():
                 QTest.keyClick(box, _KEY.Key_Escape)
         self._come_back()
 

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import QDockWidget, QFileDialog, QMessageBox
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.inference.backends import provider_states
 from tilescope.inference.planner import LAYOUT_VERSION
-from tilescope.jobs.add_model import AddedModel, AddOptions, add_model
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.running.events import RunEvent
@@ -27,11 +26,12 @@ from tilescope_desktop.bridge.lending import lend
 from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.live import LiveObjects
-from tilescope_desktop.model.notices import subject
+from tilescope_desktop.model.notices import words_of
 from tilescope_desktop.model.run_settings import Extent, RunChoice, region_of, report_text
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.model_adding import ModelAdding
 from tilescope_desktop.view.run_areas import RunAreas
 from tilescope_desktop.view.run_panel import RunPanel
 from tilescope_desktop.view.slide_tab import SlideTab
@@ -60,6 +60,8 @@ class RunBench(QObject):
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(cap)
         self._areas = RunAreas(tools, annotations, self.panel)
+        self._adding = ModelAdding(window, self._is_running)
+        self._adding.added.connect(self._offer)
         self.panel.wanted.connect(self.start)
         self.panel.cancelled.connect(self.cancel)
         self.panel.providers_due.connect(self._read_providers)
@@ -104,12 +106,13 @@ class RunBench(QObject):
         elif choice.extent.is_areas:
             self.panel.show_waiting("Reading the outlines…")
             self._areas.read(choice, lambda areas: self._begin(tab, choice, areas), self._refuse)
+            self._window.refresh_commands()
         else:
             self._begin(tab, choice, None)
 
     def _begin(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> None:
         if areas is not None and tab not in self._tools.slides:
-            self.panel.show_idle("The slide was closed.")
+            self._show_idle("The slide was closed.")
             return
         try:
             request = self._request(tab, choice, areas)
@@ -124,39 +127,29 @@ class RunBench(QObject):
         self._tabs[run] = tab
         self._show_results(run, tab)
         self.panel.show_waiting("Looking at the slide…")
+        self._window.refresh_commands()
 
     def _refuse(self, error: BaseException) -> None:
-        self.panel.show_idle(str(error))
+        self._show_idle(words_of(error))
         self._window.notices.fail(error, _RUN)
+
+    def _show_idle(self, text: str) -> None:
+        """Show that nothing runs, also on what cancels a run."""
+        self.panel.show_idle(text)
+        self._window.refresh_commands()
 
     def cancel(self) -> None:
         """Stop the run; what it has done is kept."""
         if self._areas.is_reading:
             self._areas.cancel()
-            self.panel.show_idle("Cancelled.")
+            self._show_idle("Cancelled.")
         for run in self.runs.active:
             run.cancel()
             self.panel.show_busy("Cancelling…")
 
     def add_model(self, path: Path) -> None:
         """Look at a user's model, try it out, and offer it when it works."""
-        going = self._window.status.begin(f"Trying out {path.name}…")
-
-        def done(added: AddedModel) -> None:
-            self._window.status.end(going)
-            self._window.notices.settle(path)
-            self._show_added(added)
-
-        def failed(error: BaseException) -> None:
-            self._window.status.end(going)
-            self._window.notices.fail(error, subject(path))
-
-        self._window.work.start(
-            "add-model",
-            lambda _token, _report: add_model(path, AddOptions(), machine_memory_bytes() // 2),
-            done,
-            failed,
-        )
+        self._adding.add(path)
 
     def _turn_to(self, tab: SlideTab | None) -> None:
         self.panel.set_ready(tab is not None)
@@ -206,16 +199,23 @@ class RunBench(QObject):
         if run in self._maps:
             self.maps.end(self._maps.pop(run), _map_of(outcome))
         if isinstance(outcome, RunReport):
-            self.panel.show_idle(report_text(outcome))
+            self._tell(outcome)
             if outcome.status == "complete" and run in self._live:
                 self._keep(run, tab, outcome)
                 return
         elif isinstance(outcome, BaseException):
-            self.panel.show_idle(str(outcome))
-            self._window.notices.fail(outcome, _RUN)
+            self._refuse(outcome)
         else:
-            self.panel.show_idle("Cancelled.")
+            self._show_idle("Cancelled.")
         self._hide_live(run, tab)
+
+    def _tell(self, report: RunReport) -> None:
+        """Say what came of a run; that it failed stays to be read, the panel shown or not."""
+        text = report_text(report)
+        if report.status == "failed":
+            self._refuse(TilescopeError(text))
+        else:
+            self._show_idle(text)
 
     def _keep(self, run: ModelRun, tab: SlideTab, found: RunReport) -> None:
         """Put the objects into the project, one step to undo."""
@@ -223,8 +223,7 @@ class RunBench(QObject):
 
         def done(stored: RunReport) -> None:
             is_in = stored.status == "complete"
-            said = replace(found, project=stored.project) if is_in else stored
-            self.panel.show_idle(report_text(said))
+            self._tell(replace(found, project=stored.project) if is_in else stored)
             self._hide_live(run, tab)
 
         def stopped() -> None:
@@ -299,17 +298,12 @@ class RunBench(QObject):
             dock.raise_()
         self.panel.choose_extent(Extent.SELECTION)
 
-    def _show_added(self, added: AddedModel) -> None:
+    def _offer(self, model_id: str) -> None:
         self.refresh_models()
-        self.panel.choose_model(added.id)
-        is_in = added.folder is not None
-        lines = [f"{check.verdict}: {check.name}: {check.words}" for check in added.checks]
-        box = QMessageBox(self._window)
-        box.setWindowTitle("The model was added" if is_in else "The model was not added")
-        box.setText(f"{added.id} was added." if is_in else f"{added.id} does not work as it is.")
-        box.setInformativeText("\n".join(f"Assumed: {text}" for text in added.assumed))
-        box.setDetailedText("\n".join(lines))
-        box.open()
+        self.panel.choose_model(model_id)
+
+    def _is_running(self, model_id: str) -> bool:
+        return any(run.request.model.spec.id == model_id for run in self.runs.active)
 
 
 def _providers() -> dict[str, str]:
@@ -335,6 +329,7 @@ def _name_of(request: RunRequest) -> str:
     said = {
         "slide": str(request.slide.absolute()),
         "sha256": request.model.spec.weights.sha256,
+        "version": request.model.spec.version,
         "region": str(request.region_l0),
         "layout": LAYOUT_VERSION,
         "um_per_px": request.um_per_px,

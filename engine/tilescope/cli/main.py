@@ -368,10 +368,10 @@ def models_add(  # noqa: PLR0913, PLR0917 - one parameter per documented option
     as_json: Json = False,
 ) -> None:
     """Add a model of your own; it is looked at and tried out first."""
-    from tilescope.cli.models import add_model
+    from tilescope.cli.models import add_model, told_by_flags
     from tilescope.jobs.add_model import AddOptions
 
-    with exit_codes():
+    with exit_codes(), told_by_flags():
         names = None if classes is None else tuple(name.strip() for name in classes.split(","))
         options = AddOptions(
             id=model_id,

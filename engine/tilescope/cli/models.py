@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,30 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tilescope.cli.run import core_count
-from tilescope.errors import ModelError
+from tilescope.domain.counts import counted
+from tilescope.errors import ModelError, UsageError
 from tilescope.plugins.registry import InstalledModel, discover, find_model, installed_models
 
 if TYPE_CHECKING:
     from tilescope.jobs.add_model import AddOptions
+    from tilescope.jobs.adding.assumption import OptionName
     from tilescope.jobs.adding.conformance import Check
+
+#: The flag of an option, and what it does about what was assumed.
+_FLAGS: Mapping[OptionName, tuple[str, str]] = {
+    "id": ("--id", "names it"),
+    "task": ("--task", "names it"),
+    "classes": ("--classes a,b,c", "names them"),
+    "um_per_px": ("--um-per-px", "gives the pixel size that the model was trained on"),
+    "normalise": ("--normalise", "imagenet, zero-mean, percentile, 0-255 or none changes it"),
+    "colour": ("--colour", "changes it"),
+    "tile_px": ("--tile", "changes it"),
+    "halo_px": ("--halo", "changes it"),
+    "boxes": ("--boxes", "changes it"),
+    "first_label": ("--first-label", "0 or 1"),
+    "licence": ("--licence", "names it"),
+    "memory": ("--memory", "gives more"),
+}
 
 
 def print_models(*, as_json: bool) -> None:
@@ -88,19 +107,20 @@ def add_model(source: Path, options: AddOptions, memory: str | None, *, as_json:
     """
     from tilescope.jobs.add_model import add_model as add
 
-    added = add(source, options, _trial_memory(memory))
+    added = add(source, options, _trial_memory(memory), said_by="the command line")
+    assumed = [_with_flag(one.words, one.option) for one in added.assumed]
     if as_json:
         values = {
             "model": added.id,
             "added": added.folder is not None,
             "folder": None if added.folder is None else str(added.folder),
-            "assumed": list(added.assumed),
-            "checks": [asdict(check) for check in added.checks],
+            "assumed": assumed,
+            "checks": [_check_values(check) for check in added.checks],
         }
         typer.echo(json.dumps(values, ensure_ascii=False))
     else:
         _print_checks(added.checks)
-        for words in added.assumed:
+        for words in assumed:
             typer.echo(f"assumed: {words}")
     if added.folder is None:
         raise ModelError(f"{source}: was not added: {_failures(added.checks)}")
@@ -135,13 +155,14 @@ def test_model(model_id: str, memory: str | None, *, as_json: bool) -> None:
 
     model = find_model(model_id)
     golden = None if model.spec.golden is None else check_golden(model)
-    checks = try_model(model, _trial_memory(memory))
+    with told_by_flags():
+        checks = try_model(model, _trial_memory(memory))
     if as_json:
         values = {
             "model": model_id,
             "difference": None if golden is None else golden.difference,
             "allowed": None if golden is None else golden.allowed,
-            "checks": [asdict(check) for check in checks],
+            "checks": [_check_values(check) for check in checks],
         }
         typer.echo(json.dumps(values))
     else:
@@ -163,11 +184,38 @@ def _trial_memory(memory: str | None) -> int:
 
 def _print_checks(checks: Sequence[Check]) -> None:
     for check in checks:
-        typer.echo(f"{check.verdict:>7}  {check.name}: {check.words}")
+        typer.echo(f"{check.verdict:>7}  {check.name}: {_with_flag(check.words, check.option)}")
+
+
+def _check_values(check: Check) -> dict[str, str]:
+    return {
+        "name": check.name,
+        "verdict": check.verdict,
+        "words": _with_flag(check.words, check.option),
+    }
 
 
 def _failures(checks: Sequence[Check]) -> str:
     return "; ".join(f"{c.name}: {c.words}" for c in checks if c.verdict == "failed")
+
+
+def _with_flag(words: str, option: OptionName | None) -> str:
+    return words if option is None else f"{words} ({' '.join(_FLAGS[option])})"
+
+
+@contextmanager
+def told_by_flags() -> Iterator[None]:
+    """Name the flags that would help in errors of adding and trying out models."""
+    from tilescope.jobs.adding.assumption import ModelTaken, Unsettled
+
+    try:
+        yield
+    except ModelTaken as exc:
+        instead = f", or 'tilescope models remove {exc.model_id}' first" if exc.is_stored else ""
+        raise UsageError(f"{exc}: give another --id{instead}") from exc
+    except Unsettled as exc:
+        flags = ", ".join(_FLAGS[option][0] for option in exc.options)
+        raise UsageError(f"{exc} ({flags})") from exc
 
 
 def probe_model(model_id: str, *, threads: int | None, as_json: bool) -> None:
@@ -180,7 +228,7 @@ def probe_model(model_id: str, *, threads: int | None, as_json: bool) -> None:
         return
     typer.echo(
         f"{model_id}: {result.tile_px} x {result.tile_px} px in {result.seconds:.2f} s on "
-        f"{result.threads} threads ({result.megapixels_per_s:.2f} megapixels/s), peak "
+        f"{counted(result.threads, 'thread')} ({result.megapixels_per_s:.2f} megapixels/s), peak "
         f"{result.peak_bytes / 2**20:.0f} MiB ({result.peak_bytes_per_px:.0f} bytes/px); halo "
         f"{result.halo_px} px, {'computed from the graph' if result.halo_exact else 'declared'}"
     )

@@ -115,10 +115,7 @@ def publish_model(staged: Path, model_id: str) -> Path:
     check_id(model_id)
     target = models_folder() / model_id
     if target.exists():
-        raise UsageError(
-            f"a model {model_id!r} is stored already: give another --id, or "
-            f"'tilescope models remove {model_id}' first"
-        )
+        raise UsageError(f"a model {model_id!r} is stored already; remove it first")
     try:
         staged.chmod(stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
         staged.rename(target)
@@ -127,6 +124,29 @@ def publish_model(staged: Path, model_id: str) -> Path:
             raise UsageError(f"a model {model_id!r} was stored at the same moment") from exc
         raise _unwritable(target, exc) from exc
     return target
+
+
+def replace_model(staged: Path, model_id: str) -> Path:
+    """Put a finished folder where a stored model is, and return where that is.
+
+    Raises
+    ------
+    OutputError
+        When the store cannot be written; the stored model is still there.
+    """
+    check_id(model_id)
+    target = models_folder() / model_id
+    with staged_model() as aside:
+        former = aside / model_id
+        try:
+            target.rename(former)
+        except OSError as exc:
+            raise _unwritable(target, exc) from exc
+        try:
+            return publish_model(staged, model_id)
+        except BaseException:
+            former.rename(target)
+            raise
 
 
 def discard_model(folder: Path) -> None:

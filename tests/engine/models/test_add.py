@@ -26,12 +26,17 @@ from tests.engine.models.networks import (
 )
 from typer.testing import Result
 
-from tilescope.errors import UsageError, WeightsError
+from tilescope.domain.scale import AtPixelSize
+from tilescope.errors import Cancelled, OutputError, UsageError, WeightsError
 from tilescope.inference.onnx_runtime import load_runtime
+from tilescope.jobs.add_model import AddOptions, add_model
+from tilescope.jobs.adding.assumption import ModelTaken, Unsettled
 from tilescope.jobs.check_model import check_golden
-from tilescope.plugins.model_store import STORED_ADAPTER
+from tilescope.plugins.model_store import STORED_ADAPTER, replace_model
 from tilescope.plugins.registry import STORED, discover, find_model
+from tilescope.runtime.cancel import CancellationToken
 
+MEMORY = 2 << 30
 CHECKS = [
     *("blank tile", "random tile", "odd size", "batch", "declared shapes"),
     *("nothing found", "NaN", "time and memory"),
@@ -186,6 +191,116 @@ def test_a_bare_file_is_shown_tested_and_removed(
     assert "no model is called 'cell-map'" in error_of(tilescope("models", "remove", "cell-map"))
 
 
+def test_assumptions_and_findings_name_the_flags_that_change_them(
+    tilescope: Tilescope, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "plain.onnx", unet(3, 3).model())
+    values = json_of(tilescope("models", "add", file, "--json"))
+    for words in (
+        "classes are called class 0 to class 2 (--classes a,b,c names them)",
+        "its channels are red, green and blue, in this order (--colour changes it)",
+        "pixel values are scaled to 0..1 before the network (--normalise imagenet, zero-mean, "
+        "percentile, 0-255 or none changes it)",
+        "tiles of at most 2048 x 2048 px are used (--tile changes it)",
+        "the licence is unknown (--licence names it)",
+        "slides are taken pixel by pixel, whatever their scale (--um-per-px gives the pixel size "
+        "that the model was trained on)",
+    ):
+        assert words in values["assumed"]
+    assert all(set(check) == {"name", "verdict", "words"} for check in values["checks"])
+    shown = json_of(tilescope("models", "show", "plain", "--json"))
+    assert len(shown["card"]["assumed"]) == len(values["assumed"])
+    assert "--" not in " ".join(shown["card"]["assumed"])  # no front end is written down
+    json_of(tilescope("models", "remove", "plain", "--json"))
+    again = tilescope("models", "add", file).stdout.splitlines()
+    assert [line for line in again if line.startswith("assumed: ")] == [
+        f"assumed: {words}" for words in values["assumed"]
+    ]
+
+
+def test_what_must_be_said_names_its_flag(tilescope: Tilescope, tmp_path: Path) -> None:
+    net = unet(1, 3)
+    net.add("ArgMax", [net.last], axis=1, keepdims=0)
+    outputs = [(net.last, TensorProto.INT64, None)]
+    file = written(tmp_path / "labels.onnx", net.model(outputs=outputs))
+    line = error_of(tilescope("models", "add", file))
+    assert "labels.onnx: its outputs are numbers of classes, and nothing says which" in line
+    assert line.endswith("(--classes a,b,c)")
+    file = written(tmp_path / "net.onnx", unet(3, 3).model())
+    line = error_of(tilescope("models", "add", file, "--classes", "a,b"))
+    assert "the command line names 2 classes and the network gives 3; correct them" in line
+    assert line.endswith("(--classes a,b,c)")
+
+
+# -- once more -----------------------------------------------------------------------------------
+
+
+def test_a_model_is_replaced_only_by_one_that_works(
+    store: Path, added: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "borders.onnx", unet().model())
+    with pytest.raises(ModelTaken) as caught:
+        add_model(file, AddOptions(), MEMORY)
+    assert (caught.value.model_id, caught.value.is_stored) == ("borders", True)
+    with pytest.raises(Unsettled, match=r"borders\.onnx: the form names 3 classes") as refused:
+        add_model(
+            file, AddOptions(classes=("a", "b", "c")), MEMORY, replaces=True, said_by="the form"
+        )
+    assert refused.value.options == ("classes",)
+    assert (store / "borders" / "plugin.toml").read_text() == added
+
+    before = find_model("borders").spec
+    stages: list[str] = []
+    options = AddOptions(id="borders", classes=("border",), um_per_px=0.5)
+    done = add_model(file, options, MEMORY, replaces=True, on_stage=stages.append)
+    assert done.folder == store / "borders"
+    assert [path.name for path in store.iterdir()] == ["borders"]
+    after = find_model("borders").spec
+    assert (after.classes, after.sampling) == (("border",), AtPixelSize(0.5))
+    assert find_model("borders").verified_weights() == file.read_bytes()
+    assert stages[-1].startswith("trying it out")
+    assert len(stages) == len(set(stages)) >= 2
+    # Runs are known by id, version and weights: what was said makes another version.
+    assert (before.version, before.weights) == ("1", after.weights)
+    assert after.version.startswith("1+")
+    again = add_model(file, options, MEMORY, replaces=True)
+    assert again.folder == store / "borders"
+    assert find_model("borders").spec.version == after.version
+
+
+def test_a_model_of_a_plugin_is_not_replaced(store: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "net.onnx", unet().model())
+    with pytest.raises(ModelTaken) as caught:
+        add_model(file, AddOptions(id="nuclei-unet"), MEMORY, replaces=True)
+    assert not caught.value.is_stored
+    assert not store.exists()
+
+
+def test_adding_is_cancelled(store: Path, added: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "borders.onnx", unet().model())
+    token = CancellationToken()
+    with pytest.raises(Cancelled):
+        add_model(
+            file,
+            AddOptions(um_per_px=0.5),
+            MEMORY,
+            replaces=True,
+            token=token,
+            on_stage=lambda words: token.cancel() if words.startswith("running") else None,
+        )
+    assert [path.name for path in store.iterdir()] == ["borders"]
+    assert (store / "borders" / "plugin.toml").read_text() == added
+
+
+def test_what_cannot_be_stored_leaves_the_model_that_is_there(
+    store: Path, added: str, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError):
+        replace_model(tmp_path / "not there", "borders")
+    assert (store / "borders" / "plugin.toml").read_text() == added
+    assert [path.name for path in store.iterdir()] == ["borders"]
+
+
 # -- what is not added ---------------------------------------------------------------------------
 
 
@@ -221,6 +336,7 @@ def test_ids_are_no_paths(tilescope: Tilescope, tmp_path: Path, ident: str) -> N
         ("--colour", "mauve"),
         ("--boxes", "v9"),
         ("--classes", "a,,b"),
+        ("--classes", "a,b,a"),
     ],
 )
 def test_options_that_make_no_sense(

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tilescope.errors import Cancelled
 from tilescope.jobs.adding.confined import Limits, run_confined
 
 ENOUGH = Limits(1 << 30, 60.0)
@@ -43,6 +44,20 @@ def test_nothing_of_the_current_folder_is_imported(
     (tmp_path / "timeit.py").write_text("raise SystemExit(3)")
     monkeypatch.chdir(tmp_path)
     assert timeit("pass")[0] is None
+
+
+def test_whoever_looks_can_end_it() -> None:
+    looks = []
+
+    def look() -> None:
+        looks.append(len(psutil.Process().children()))
+        if len(looks) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_confined("timeit", ["-n", "1", "import time; time.sleep(60)"], ENOUGH, look)
+    assert looks == [1, 1, 1]
+    assert not psutil.Process().children()
 
 
 def test_it_has_no_input() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -16,21 +17,34 @@ from tilescope.domain.manifest import ModelSpec
 from tilescope.domain.scale import AtPixelSize, Native
 from tilescope.errors import ModelError
 from tilescope.inference.graph_description import describe
+from tilescope.jobs.adding.assumption import Assumption, Unsettled
 from tilescope.jobs.adding.graph_input import NORMALISATIONS, read_input
 from tilescope.jobs.adding.graph_notes import read_notes
 from tilescope.jobs.adding.model_draft import Weights, draft
 from tilescope.jobs.adding.model_hints import Hints, Known
 
 
-def drafted(model: ModelProto, **said: Any) -> tuple[ModelSpec, str]:
-    """Return the manifest of a model, and everything that was assumed as one text."""
+def looked_at(model: ModelProto, **said: Any) -> tuple[ModelSpec, tuple[Assumption, ...]]:
+    """Return the manifest of a model, and everything that was assumed."""
     description = describe(model)
     known = Known([Hints("the command line", **said), read_notes(description.notes)])
     data = model.SerializeToString()
     weights = Weights(data, hashlib.sha256(data).hexdigest())
     manifest = draft(weights, "net", description, read_input(description, known), known)
     (spec,) = manifest.models
-    return spec, "\n".join(known.assumptions)
+    return spec, tuple(known.assumptions)
+
+
+def drafted(model: ModelProto, **said: Any) -> tuple[ModelSpec, str]:
+    """Return the manifest of a model, and the words of everything that was assumed."""
+    spec, assumed = looked_at(model, **said)
+    return spec, "\n".join(one.words for one in assumed)
+
+
+def settling(model: ModelProto, **said: Any) -> dict[str, Any]:
+    """Return by option what was assumed; what no option settles is left out."""
+    _, assumed = looked_at(model, **said)
+    return {one.option: one.value for one in assumed if one.option is not None}
 
 
 def decoding_of(spec: ModelSpec) -> tuple[str, tuple]:
@@ -74,8 +88,33 @@ def test_a_heat_map_of_any_size() -> None:
     assert spec.sampling == Native()
     assert spec.encoding is not None
     assert (spec.encoding.colour, spec.encoding.steps) == ("grey", (UnitRange(),))
-    for words in ("--classes", "--normalise", "--um-per-px", "--licence", "a sigmoid is applied"):
-        assert words in assumed
+    assert "a sigmoid is applied" in assumed
+    assert settling(unet().model()) == {
+        "classes": ("foreground",),
+        "um_per_px": None,
+        "normalise": "0-1",
+        "colour": "grey",
+        "tile_px": 2048,
+        "licence": "unknown",
+    }
+
+
+@pytest.mark.parametrize("net", [unet(), unet(3, 3), classifier(2)], ids=["one", "map", "scores"])
+def test_assumptions_speak_of_no_command_line(net: Net) -> None:
+    spec, assumed = looked_at(net.model())
+    assert len(assumed) >= 5
+    assert not [one.words for one in assumed if "--" in one.words]
+    assert spec.card["assumed"] == [one.words for one in assumed]
+
+
+def test_saying_what_was_assumed_changes_nothing() -> None:
+    model = unet(3, 2).model()
+    taken, _ = looked_at(model)
+    values = settling(model)
+    steps = NORMALISATIONS[values.pop("normalise")]
+    again, left = looked_at(model, steps=steps, **values)
+    assert {one.option for one in left if one.option} == {"um_per_px"}
+    assert dataclasses.replace(again, card=taken.card) == taken
 
 
 def test_what_is_said_is_not_assumed() -> None:
@@ -172,9 +211,12 @@ def test_class_numbers_need_names() -> None:
     net = unet(1, 3)
     net.add("ArgMax", [net.last], axis=1, keepdims=0)
     model = net.model(outputs=[(net.last, TensorProto.INT64, None)])
-    with pytest.raises(ModelError, match="--classes a,b,c"):
+    with pytest.raises(ModelError, match="numbers of classes, and nothing says which") as caught:
         drafted(model)
+    assert isinstance(caught.value, Unsettled)
+    assert caught.value.options == ("classes",)
     spec, _ = drafted(model, classes=("a", "b", "c"))
+    assert settling(model, classes=("a", "b", "c"))["first_label"] == 0
     assert (spec.task, spec.decoding and spec.decoding.form) == ("semantic", "label-map")
     assert spec.outputs[0].layout == "NHW"
 
@@ -237,6 +279,8 @@ def test_rows_of_boxes(shape: tuple, said: dict, form: str, classes: int) -> Non
     assert set(spec.parameters) == ({"score"} if form == "final-boxes" else {"score", "overlap"})
     assert spec.tile.decode_margin_px == 16
     assert "at most 32 px across" in assumed
+    settled = settling(constant_output(np.full(shape, 0.5)), **said)
+    assert settled.get("boxes") == (None if "boxes" in said else form)
 
 
 def test_rows_of_logits_and_the_notes_of_the_exporter() -> None:

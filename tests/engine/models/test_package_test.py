@@ -60,6 +60,8 @@ def test_another_normalisation_is_found_out(tmp_path: Path, given: np.ndarray) -
     check, golden = tried(tmp_path, given, expected, Stretch(0.0, 100.0))
     assert (check.verdict, golden) == ("warning", None)
     assert "is not reproduced" in check.words
+    assert check.option == "normalise"
+    assert "--" not in check.words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,10 +33,20 @@ class Ending:
     said: str = ""
 
 
-def run_confined(module: str, arguments: Sequence[str], limits: Limits) -> Ending:
+def run_confined(
+    module: str,
+    arguments: Sequence[str],
+    limits: Limits,
+    on_look: Callable[[], None] = lambda: None,
+) -> Ending:
     """Run ``python -m module arguments`` under limits and return how it ended.
 
     Nothing of the current folder can be imported by it, and it has no input.
+
+    Parameters
+    ----------
+    on_look
+        Called many times a second while it runs; what it raises ends the process and is raised.
     """
     command = [sys.executable, "-P", "-m", module, *arguments]
     path = os.pathsep.join(entry for entry in sys.path if entry)
@@ -51,7 +61,7 @@ def run_confined(module: str, arguments: Sequence[str], limits: Limits) -> Endin
             env=environment,
         )
         try:
-            breach = _watch(process, limits)
+            breach = _watch(process, limits, on_look)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -63,7 +73,9 @@ def run_confined(module: str, arguments: Sequence[str], limits: Limits) -> Endin
     return Ending(breach, said.splitlines()[-1] if said else "")
 
 
-def _watch(process: subprocess.Popen[bytes], limits: Limits) -> Breach | None:
+def _watch(
+    process: subprocess.Popen[bytes], limits: Limits, on_look: Callable[[], None]
+) -> Breach | None:
     """Wait until the process ends or breaks a limit."""
     import psutil
 
@@ -79,6 +91,7 @@ def _watch(process: subprocess.Popen[bytes], limits: Limits) -> Breach | None:
             pass
         else:
             return None
+        on_look()
         try:
             if watched.memory_info().rss > limits.memory_bytes:
                 return "memory"

@@ -18,6 +18,7 @@ from tilescope.domain.contrast import Contrast
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import ModelSpec, TensorSpec
 from tilescope.inference.session import OnnxSession
+from tilescope.jobs.adding.assumption import OptionName
 from tilescope.jobs.adding.result_soundness import covers, object_count, result_problem
 from tilescope.plugins.api import TileImage
 from tilescope.plugins.registry import InstalledModel
@@ -35,11 +36,15 @@ _SLOW_SECONDS_PER_MEGAPIXEL = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding; ``words`` say what was seen and what to change."""
+    """One finding; ``words`` say what was seen and what to change.
+
+    ``option`` is what a user can say otherwise, None where it would not help.
+    """
 
     name: str
     verdict: Verdict
     words: str
+    option: OptionName | None = None
 
 
 @dataclass(frozen=True, slots=True)

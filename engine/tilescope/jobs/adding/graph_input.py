@@ -17,6 +17,7 @@ from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import INPUT_DTYPES, TensorSpec
 from tilescope.errors import ModelError
 from tilescope.inference.graph_description import GraphDescription, GraphTensor
+from tilescope.jobs.adding.assumption import Unsettled
 from tilescope.jobs.adding.model_hints import Known
 
 _MOST_CHANNELS = 16
@@ -121,16 +122,14 @@ def _layout(tensor: GraphTensor, known: Known) -> str:
     ]
     if fitting:
         return fitting[0]
-    known.assumptions.append(
-        f"the axes of the input are taken for {possible[0]} (the graph leaves them open)"
-    )
+    known.assume(f"the axes of the input are taken for {possible[0]} (the graph leaves them open)")
     return possible[0]
 
 
 def _channels(description: GraphDescription, known: Known) -> int:
     if description.first_channels:
         return description.first_channels
-    known.assumptions.append("the input is taken for RGB (the graph leaves its channels open)")
+    known.assume("the input is taken for RGB (the graph leaves its channels open)")
     return 3
 
 
@@ -142,7 +141,7 @@ def _size(height: int | None, width: int | None, known: Known) -> tuple[Size, bo
                 f"{_LARGEST_SIDE} px, or for any size"
             )
         if known.get("tile_px") not in {None, height, width}:
-            known.assumptions.append(
+            known.assume(
                 f"tiles are {width} x {height} px, the only ones that the graph takes, and not "
                 f"{known.get('tile_px')} px as {known.source_of('tile_px')} says"
             )
@@ -159,30 +158,27 @@ def read_encoding(taken: GraphInput, known: Known) -> Encoding:
     usual, words = _USUAL_COLOURS.get(
         taken.channels, ("bands", "its channels are the slide's bands")
     )
-    colour = known.choose("colour", usual, f"{words} (--colour changes it)")
+    colour = known.choose("colour", usual, words)
     steps = known.get("steps")
     if steps is None and taken.tensor.dtype == "uint8":
         steps = NORMALISATIONS["0-255"]
     elif steps is None:
         steps = NORMALISATIONS["0-1"]
-        known.assumptions.append(
-            "pixel values are scaled to 0..1 before the network (--normalise imagenet, zero-mean, "
-            "percentile, 0-255 or none changes it)"
-        )
+        known.assume("pixel values are scaled to 0..1 before the network", "normalise", "0-1")
     if any(isinstance(step, Standardise) for step in steps):
-        known.assumptions.append(
+        known.assume(
             "mean and deviation are those of the slide as a whole, not of every tile, so that "
             "neighbouring tiles agree"
         )
     if any(isinstance(step, Stretch) for step in steps):
-        known.assumptions.append(
+        known.assume(
             "the slide's own intensity window stands for the percentiles of every tile, so that "
             "neighbouring tiles agree"
         )
     try:
         return Encoding(colour, taken.channels, tuple(steps))
     except ValueError as exc:
-        raise ModelError(f"{exc}; give another --colour") from exc
+        raise Unsettled(f"{exc}; give another colour", "colour") from exc
 
 
 def channel_names(encoding: Encoding) -> tuple[str, ...]:

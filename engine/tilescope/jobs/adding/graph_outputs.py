@@ -9,10 +9,12 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from tilescope.domain.counts import counted
 from tilescope.domain.encoding import Activation, Decoding, Form, Step
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import DType, Task, TensorSpec
 from tilescope.errors import ModelError
+from tilescope.jobs.adding.assumption import Unsettled
 from tilescope.jobs.adding.model_hints import Known
 
 _STRIDES = (1, 2, 4, 8, 16, 32)
@@ -20,6 +22,11 @@ _MOST_FINAL_BOXES = 1000
 _LEAST_COLUMNS = 5
 _FEW = 32
 _NO_BOX_COLUMNS: Mapping[Form, int] = {"yolo-objectness": 5, "yolo-classes": 4}
+_COLUMNS: Mapping[Form, str] = {
+    "yolo-objectness": "centre, size in pixels, objectness and classes",
+    "yolo-classes": "centre, size in pixels, classes",
+    "final-boxes": "corners, score and class",
+}
 #: Operators after which values are probabilities.
 _BOUNDED = frozenset({"Sigmoid", "Softmax", "HardSigmoid", "SoftmaxCrossEntropyLoss"})
 
@@ -80,16 +87,17 @@ def read_outputs(
             _note_unused(sample, meant, known)
             return meant
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in sample.items())
-    raise ModelError(
+    raise Unsettled(
         f"its outputs ({shapes[:300]}) for a tile of {size.width} x {size.height} px are no "
-        f"{task or 'class map, boxes or scores'} that is known; give --task, or write a plugin"
+        f"{task or 'class map, boxes or scores'} that is known; give its task, or write a plugin",
+        "task",
     )
 
 
 def _note_unused(sample: Sample, found: GraphOutputs, known: Known) -> None:
     unused = [name for name in sample if name not in found.decoding.outputs]
     if unused:
-        known.assumptions.append(
+        known.assume(
             f"the output {', '.join(found.decoding.outputs)} is used; {', '.join(unused)} is not"
         )
 
@@ -163,18 +171,17 @@ def _map(seen: _Seen) -> GraphOutputs | None:
     if fine is None:
         return None
     if fine.stride > 1:
-        known.assumptions.append(
-            f"each value of {fine.name!r} stands for {fine.stride} x {fine.stride} pixels"
-        )
+        known.assume(f"each value of {fine.name!r} stands for {fine.stride} x {fine.stride} pixels")
     if seen.pictures[fine].lack_px:
-        known.assumptions.append(
+        known.assume(
             f"{fine.name!r} lacks {seen.pictures[fine].lack_px} pixels on each side of a tile; "
             "tiles overlap by as much"
         )
     array, count = sample[fine.name], _channel_count(fine, sample)
     if array.dtype.kind in "iub" and count == 1:
         classes = _named(known, None)
-        decoding = Decoding("label-map", (fine.name,), (), known.get("first_label") or 0)
+        first = known.choose("first_label", 0, "labels are taken to begin at 0")
+        decoding = Decoding("label-map", (fine.name,), (), first)
         return GraphOutputs("semantic", classes, seen.tensors, decoding)
     classes = _named(known, count)
     axis = fine.layout.index("C") if "C" in fine.layout else None
@@ -223,7 +230,7 @@ def _box_lists(seen: _Seen) -> GraphOutputs | None:
     ]
     if not (corners and labels and scores) or len(sample) < 3:
         return None
-    first = known.choose("first_label", 1, "labels are taken to begin at 1 (--first-label 0 or 1)")
+    first = known.choose("first_label", 1, "labels are taken to begin at 1")
     decoding = Decoding("box-lists", (corners[0], scores[0], labels[0]), (), first)
     lists = tuple(
         replace(t, layout="A" if sample[t.name].ndim == 1 else t.layout) for t in seen.tensors
@@ -245,19 +252,17 @@ def _box_rows(seen: _Seen) -> GraphOutputs | None:
     if columns < _LEAST_COLUMNS or rows.dtype.kind != "f":
         return None
     form = known.get("boxes") or _form(rows.shape, tensor.layout, known)
+    if known.get("boxes") is None:
+        known.assume(f"rows of boxes are taken for {_COLUMNS[form]}", "boxes", form)
     if form == "final-boxes":
-        first = known.get("first_label") or 0
+        first = known.choose("first_label", 0, "labels are taken to begin at 0")
         decoding = Decoding(form, (tensor.name,), (), first)
         return GraphOutputs("detect", _named(known, None), seen.tensors, decoding)
     classes = _named(known, columns - _NO_BOX_COLUMNS[form])
     steps: tuple[Step, ...] = ()
     if not _is_probability(rows[:, 4:]):
         steps = (Activation("sigmoid"),)
-        known.assumptions.append("scores go through a sigmoid (they are not between 0 and 1)")
-    words = {"yolo-objectness": "objectness and classes", "yolo-classes": "classes"}[form]
-    known.assumptions.append(
-        f"rows of boxes are taken for centre, size in pixels, {words} (--boxes changes it)"
-    )
+        known.assume("scores go through a sigmoid (they are not between 0 and 1)")
     return GraphOutputs("detect", classes, seen.tensors, Decoding(form, (tensor.name,), steps))
 
 
@@ -282,22 +287,22 @@ def _named(known: Known, count: int | None) -> tuple[str, ...]:
     names: tuple[str, ...] | None = known.get("classes")
     if count is None:
         if names is None:
-            raise ModelError(
-                "its outputs are numbers of classes, and nothing says which: name them with "
-                "--classes a,b,c"
+            raise Unsettled(
+                "its outputs are numbers of classes, and nothing says which: name them", "classes"
             )
         return names
     if names is not None:
         # One value for two classes is the probability of the second.
         if len(names) != count and not (count == 1 and len(names) == 2):
-            raise ModelError(
-                f"{known.source_of('classes')} names {len(names)} classes and the network gives "
-                f"{count}; correct them with --classes"
+            raise Unsettled(
+                f"{known.source_of('classes')} names {counted(len(names), 'class', 'classes')} "
+                f"and the network gives {count}; correct them",
+                "classes",
             )
         return names
     found = ("foreground",) if count == 1 else tuple(f"class {i}" for i in range(count))
     called = found[0] if count == 1 else f"{found[0]} to {found[-1]}"
-    known.assumptions.append(f"classes are called {called} (--classes names them)")
+    known.assume(f"classes are called {called}", "classes", found)
     return found
 
 
@@ -313,7 +318,7 @@ def _activation(name: str, array: NDArray[Any], axis: int | None, seen: _Seen) -
     if endings.get(name) == "LogSoftmax":
         return (Activation("exp"),)
     kind = "sigmoid" if count == 1 else "softmax"
-    known.assumptions.append(
+    known.assume(
         f"a {kind} is applied to {name!r} (the graph ends in {endings.get(name) or 'no operator'})"
     )
     return (Activation("sigmoid"),) if count == 1 else (Activation("softmax"),)

@@ -30,6 +30,7 @@ from tilescope.errors import InferenceFailed, ModelError
 from tilescope.inference.graph_description import GraphDescription
 from tilescope.inference.receptive import Halo, compute_halo
 from tilescope.inference.session import OnnxSession
+from tilescope.jobs.adding.assumption import Unsettled
 from tilescope.jobs.adding.graph_input import GraphInput, channel_names, read_encoding
 from tilescope.jobs.adding.graph_outputs import GraphOutputs, picture_of, read_outputs
 from tilescope.jobs.adding.model_hints import Known
@@ -96,7 +97,7 @@ def draft(
         task=outputs.task,
         adapter=STORED_ADAPTER,
         classes=outputs.classes,
-        licence=known.choose("licence", "unknown", "the licence is unknown (--licence names it)"),
+        licence=known.choose("licence", "unknown", "the licence is unknown"),
         sampling=_sampling(known),
         tile=tile,
         weights=WeightsRef(f"{ident}.onnx", weights.sha256, len(weights.data)),
@@ -153,7 +154,10 @@ def _step(session: OnnxSession, taken: GraphInput, known: Known) -> int:
     if not failure:
         return 32
     short = " ".join(failure.split())[:200]
-    raise ModelError(f"it runs on no size of tile that was tried ({short}); give --tile its size")
+    raise Unsettled(
+        f"it runs on no size of tile that was tried ({short}); give the size of its tiles",
+        "tile_px",
+    )
 
 
 def _keeps_size(outputs: Mapping[str, NDArray[Any]], size: Size) -> bool:
@@ -194,7 +198,7 @@ def _tile(
     shorter = min(size.width, size.height)
     margin = 0 if outputs.task != "detect" else min(shorter // 10, _room_px(shorter) // 2)
     if outputs.task == "detect":
-        known.assumptions.append(f"objects are taken to be at most {2 * margin} px across")
+        known.assume(f"objects are taken to be at most {2 * margin} px across")
     halo_px = 0
     if halo is not None:
         share = 32 if outputs.task == "detect" else 8
@@ -219,9 +223,7 @@ def _free_size(size: Size, step: int, halo: Halo | None, known: Known) -> Size:
     if known.get("tile_px") is None:
         if halo is not None and halo.pixels is not None:
             sides = (_LARGEST_FREE_PX, _LARGEST_FREE_PX)
-        known.assumptions.append(
-            f"tiles of at most {sides[0]} x {sides[1]} px are used (--tile changes it)"
-        )
+        known.assume(f"tiles of at most {sides[0]} x {sides[1]} px are used", "tile_px", max(sides))
     return Size(*(-(-side // step) * step for side in sides))
 
 
@@ -239,8 +241,8 @@ def _halo_px(halo: Halo, default_px: int, known: Known) -> int:
     said = known.choose(
         "halo_px",
         default_px,
-        f"{default_px} px around each tile are seen by two tiles (--halo changes it); they cannot "
-        f"be computed: {halo.culprit}",
+        f"{default_px} px around each tile are seen by two tiles; they cannot be computed: "
+        f"{halo.culprit}",
     )
     return max(least, int(said))
 
@@ -253,12 +255,7 @@ def _computed_halo(weights: bytes, layouts: Mapping[str, str]) -> Halo:
 
 
 def _sampling(known: Known) -> Sampling:
-    um = known.choose(
-        "um_per_px",
-        None,
-        "slides are taken pixel by pixel, whatever their scale (--um-per-px gives the pixel size "
-        "that the model was trained on)",
-    )
+    um = known.choose("um_per_px", None, "slides are taken pixel by pixel, whatever their scale")
     return Native() if um is None else AtPixelSize(um)
 
 
@@ -274,7 +271,7 @@ def _parameters(outputs: GraphOutputs) -> dict[str, Parameter]:
 
 
 def _card(known: Known) -> dict[str, Any]:
-    card: dict[str, Any] = {"assumed": list(known.assumptions)}
+    card: dict[str, Any] = {"assumed": [one.words for one in known.assumptions]}
     text = known.get("description")
     return card if text is None else {"description": text, **card}
 

@@ -10,6 +10,7 @@ from typing import Any
 from tilescope.domain.encoding import Colour, Form, Step
 from tilescope.domain.manifest import Task
 from tilescope.errors import ModelError
+from tilescope.jobs.adding.assumption import Assumption, OptionName, OptionValue
 
 _LONGEST_TEXT = 200
 _MOST_CLASSES = 10_000
@@ -61,7 +62,7 @@ class Known:
 
     def __init__(self, hints: Sequence[Hints]) -> None:
         self._hints = tuple(hints)
-        self.assumptions: list[str] = []
+        self.assumptions: list[Assumption] = []
 
     def get(self, name: str) -> Any:  # noqa: ANN401 - whatever type the hint of that name has
         """Return what the strongest source says, None when none says anything."""
@@ -73,13 +74,19 @@ class Known:
         """Return who said it."""
         return next(h.source for h in self._hints if getattr(h, name) not in (None, {}))
 
-    def choose(self, name: str, default: Any, otherwise: str) -> Any:  # noqa: ANN401 - as above
+    def choose(self, name: OptionName, default: Any, otherwise: str) -> Any:  # noqa: ANN401 - as above
         """Return what is known of ``name``, or ``default``, and note ``otherwise`` then."""
         value = self.get(name)
         if value is not None:
             return value
-        self.assumptions.append(otherwise)
+        self.assume(otherwise, name, default)
         return default
+
+    def assume(
+        self, words: str, option: OptionName | None = None, value: OptionValue = None
+    ) -> None:
+        """Note what is taken for true; the arguments are those of `Assumption`."""
+        self.assumptions.append(Assumption(words, option, value))
 
 
 class BadDescription(ModelError):

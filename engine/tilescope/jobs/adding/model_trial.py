@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tilescope.domain.manifest import GoldenRef, ModelSpec
+from tilescope.domain.manifest import GoldenRef, ModelSpec, PluginManifest
 from tilescope.errors import ModelError, TilescopeError
 from tilescope.inference.graph_description import describe
 from tilescope.inference.graph_guard import read_model
 from tilescope.inference.graph_shapes import check_shapes
 from tilescope.inference.session import OnnxSession
+from tilescope.jobs.adding.assumption import Assumption, OptionName, OptionValue, Unsettled
 from tilescope.jobs.adding.conformance import Check, Subject, check_model, measure, with_cost
 from tilescope.jobs.adding.graph_input import NORMALISATIONS, read_input
 from tilescope.jobs.adding.graph_notes import read_notes
@@ -35,6 +36,9 @@ from tilescope.runtime import memory
 
 REQUEST_NAME = "request.json"
 RESULT_NAME = "result.json"
+_STAGES_NAME = "stages.txt"
+#: Options that change no result.
+_NAMES_ONLY = ("id", "licence")
 
 
 @dataclass(slots=True)
@@ -47,14 +51,17 @@ class TrialResult:
         What was being done last, in words.
     error
         Why the model cannot be used; None when it can.
+    options
+        What has to be said, or said otherwise, for the error to go away; most errors have none.
     model
         Its id, once there is one.
     """
 
     stage: str = "reading the file"
     error: str | None = None
+    options: list[OptionName] = field(default_factory=list)
     model: str | None = None
-    assumed: list[str] = field(default_factory=list)
+    assumed: list[Assumption] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
@@ -71,7 +78,18 @@ class TrialResult:
         except OSError:
             return cls()
         checks = [Check(**check) for check in values.pop("checks")]
-        return cls(**values, checks=checks)
+        assumed = [_assumption(one) for one in values.pop("assumed")]
+        return cls(**values, checks=checks, assumed=assumed)
+
+
+def stage_in(folder: Path) -> str:
+    """Return what a trial that goes on is doing, in words; empty before it says anything."""
+    try:
+        text = (folder / _STAGES_NAME).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    whole = text.split("\n")[:-1]
+    return whole[-1] if whole else ""
 
 
 class _Trial:
@@ -95,19 +113,25 @@ class _Trial:
                 self._check(model, None)
             else:
                 self._add()
+        except Unsettled as exc:
+            self._result.error = str(exc)
+            self._result.options = list(exc.options)
         except TilescopeError as exc:
             self._result.error = str(exc)
         except MemoryError:
             name = self._request.get("source") or self._request["model"]
             self._result.error = (
-                f"{name}: {self._result.stage} needs more memory than it may have; give more with "
-                "--memory"
+                f"{name}: {self._result.stage} needs more memory than it may have; give it more"
             )
+            self._result.options = ["memory"]
         self._result.save(self._folder)
 
     def _stage(self, words: str) -> None:
         self._result.stage = words
         self._result.save(self._folder)
+        # A file that is only added to: one that is replaced could not be on Windows while read.
+        with (self._folder / _STAGES_NAME).open("a", encoding="utf-8") as file:
+            file.write(f"{words}\n")
 
     def _add(self) -> None:
         source = Path(self._request["source"])
@@ -116,6 +140,8 @@ class _Trial:
         package = open_package(source, scratch)
         try:
             model = self._drafted_of(package)
+        except Unsettled as exc:
+            raise Unsettled(f"{source}: {exc}", *exc.options) from exc
         except (ModelError, ValueError) as exc:
             raise ModelError(f"{source}: {exc}") from exc
         self._check(model, package)
@@ -124,7 +150,7 @@ class _Trial:
         self._stage("reading the graph")
         graph, data = read_model(package.onnx)
         description = describe(graph)
-        asked = _hints_of(self._request["options"])
+        asked = _hints_of(self._request["options"], self._request["said_by"])
         known = Known([asked, *package.hints, read_notes(description.notes)])
         taken = read_input(description, known)
         check_shapes(graph, {taken.tensor.name: taken.shape(taken.size)})
@@ -133,7 +159,9 @@ class _Trial:
         self._result.model = ident
         self._stage("running it for the first time")
         weights = Weights(data, hashlib.sha256(data).hexdigest())
-        manifest = draft(weights, ident, description, taken, known)
+        manifest = _marked(
+            draft(weights, ident, description, taken, known), self._request["options"]
+        )
         self._result.assumed = known.assumptions
         staged = Path(self._request["staged"])
         (spec,) = manifest.models
@@ -175,11 +203,30 @@ class _Trial:
         write_manifest(model.folder, replace(manifest, models=(spec,)))
 
 
-def _hints_of(options: Mapping[str, Any]) -> Hints:
+def _assumption(values: Mapping[str, Any]) -> Assumption:
+    value = values["value"]
+    said: OptionValue = tuple(value) if isinstance(value, list) else value
+    return Assumption(values["words"], values["option"], said)
+
+
+def _marked(manifest: PluginManifest, options: Mapping[str, Any]) -> PluginManifest:
+    """Return the manifest with a version of its own for what a user said.
+
+    A run knows what it ran by id, version and weights: with other options it is another run.
+    """
+    said = {name: options[name] for name in sorted(options) if name not in _NAMES_ONLY}
+    if not any(value is not None for value in said.values()):
+        return manifest
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
+    (spec,) = manifest.models
+    return replace(manifest, models=(replace(spec, version=f"{spec.version}+{digest}"),))
+
+
+def _hints_of(options: Mapping[str, Any], said_by: str) -> Hints:
     normalise = options.get("normalise")
     classes = options.get("classes")
     return Hints(
-        source="the command line",
+        source=said_by,
         licence=options.get("licence"),
         task=options.get("task"),
         classes=tuple(classes) if classes else None,

@@ -60,9 +60,9 @@ def run_package_test(
     if not stray <= _STRAY_SHARE:
         words = (
             f"is not reproduced: {stray:.1%} of the values are off, by up to {off.max():.3g}; give "
-            "another --normalise, or check the description"
+            "another normalisation, or check the description"
         )
-        return Check(_NAME, "warning", words), None
+        return Check(_NAME, "warning", words, "normalise"), None
     return (
         Check(_NAME, "ok", f"is reproduced, largest difference {off.max():.2g}"),
         _kept(folder, inputs, outputs),

@@ -267,12 +267,12 @@ class ClickSession(Closing):
 
     def _result(self, prompt: Prompt, look: Look) -> ClickResult:
         if look.doubt:
-            reason = f"there may be no {self.class_name} where was pointed at: {look.doubt}"
+            reason = f"there may be no {self.class_name} where you clicked: {look.doubt}"
             return ClickResult("nothing", reason, prompt)
         outline = look.ring()
         ring = None if outline is None else clip(outline, self._bounds)
         if ring is None:
-            reason = f"there is no {self.class_name} where was pointed at"
+            reason = f"there is no {self.class_name} where you clicked"
             return ClickResult("nothing", reason, prompt)
         used = replace(prompt, factor=look.factor)
         return ClickResult("found", "", used, ring, look.score, not look.cut)

@@ -203,7 +203,7 @@ class BlockRun:
     def _way_out(self, results: ProjectResults) -> str:
         """Return how the results get into the project later."""
         request = self._context.request
-        way = f"the results are in {request.folder}: run the same command again"
+        way = f"the results are in {request.folder}: run it again"
         file = self._task.outputs.get("geojson")
         if file is None:
             return way
