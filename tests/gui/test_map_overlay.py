@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QImage
 from pytestqt.qtbot import QtBot
 from tests.gui.map_looks import expected, painted
 
@@ -179,6 +181,51 @@ def test_scores_of_tiles_are_classes_from_the_threshold_on(
         red, green, blue = (0, 0, 0) if index is None else class_colour(index)
         word = 0 if index is None else 0xFF000000 | red << 16 | green << 8 | blue
         assert shown[int(at.y), int(at.x)] == word
+
+
+@pytest.mark.parametrize(("angle_deg", "flips"), [(0, False), (30, True), (45, False)])
+def test_tiles_that_reach_beyond_the_slide_end_with_it(
+    qtbot: QtBot,
+    view: SlideView,
+    show: Show,
+    tmp_path: Path,
+    hes_source: SlideSource,
+    angle_deg: float,
+    flips: bool,
+) -> None:
+    size, step = hes_source.info.size, 224
+    tiles = Size(-(-size.width // step), -(-size.height // step))
+    assert tiles.width * step > size.width
+    assert tiles.height * step > size.height
+    scores = np.full((2, tiles.height, tiles.width), 0.1, np.float32)
+    scores[0] = 0.9
+    where = MapPlace(tiles, (step, step), (0.0, 0.0), None, size)
+    path = tmp_path / "heatmap.ome.zarr"
+    write_tile_scores(path, scores, place=where, class_names=("a", "b"), threshold=0.6)
+    overlay = show(path)
+    overlay.opacity = 1.0
+    assert view.viewport is not None
+    turned = replace(view.viewport, rotation_deg=angle_deg, is_flipped=flips)
+    view.move_to(replace(turned, centre_l0=Point(size.width, size.height), l0_per_px=1.0))
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=QPoint(250, 200))
+    qtbot.mouseMove(view, QPoint(250, 210))
+    qtbot.wait(100)  # so that the slide is not flung
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(250, 210))
+    qtbot.waitUntil(lambda: overlay.is_current and view.is_sharp, timeout=20_000)
+    shown = view.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+    words = np.frombuffer(shown.constBits(), np.uint32).reshape(shown.height(), shown.width())
+    viewport = view.viewport
+    inside, outside = [], []
+    for y in range(0, viewport.height, 3):
+        for x in range(0, viewport.width, 3):
+            at = viewport.to_l0(Point(x + 0.5, y + 0.5))
+            beyond = max(-at.x, -at.y, at.x - size.width, at.y - size.height)
+            if abs(beyond) > 1.5:
+                (inside if beyond < 0 else outside).append(words[y, x])
+    red, green, blue = class_colour(0)
+    assert min(len(inside), len(outside)) > 2000
+    assert set(inside) == {0xFF000000 | red << 16 | green << 8 | blue}
+    assert set(outside).isdisjoint(inside)
 
 
 # -- while it grows -------------------------------------------------------------------------------

@@ -58,12 +58,15 @@ def wide_enough(low: float, high: float) -> float:
 def window_of(values: NDArray[Any], narrowest: float) -> tuple[float, float] | None:
     """Return black and white value between which nearly all values lie.
 
+    Where these are alike nothing says which value is dark: bytes are shown as they are, and other
+    values from zero on.
+
     Parameters
     ----------
     values
         Of one band, any shape.
     narrowest
-        Width of the window when all of them are alike.
+        Width of the window when all of them are zero.
 
     Returns
     -------
@@ -74,7 +77,12 @@ def window_of(values: NDArray[Any], narrowest: float) -> tuple[float, float] | N
     if not finite.size:
         return None
     dark, bright = (float(v) for v in np.percentile(finite, _CUT_PERCENT))
-    return (dark, bright) if bright > dark else (dark, dark + narrowest)
+    if bright > dark:
+        return dark, bright
+    if finite.dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
+    return (low, high) if high > low else (low, low + narrowest)
 
 
 def _histogram(values: NDArray[Any]) -> Histogram:

@@ -40,6 +40,32 @@ class Command:
     also: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a command stands now.
+
+    Attributes
+    ----------
+    is_enabled, is_checked
+        Whether it can be done, and whether it is switched on.
+    fault
+        What kept it from telling; then it cannot be done.
+    """
+
+    is_enabled: bool
+    is_checked: bool = False
+    fault: Exception | None = None
+
+
+def standing(command: Command) -> Standing:
+    """Ask a command how it stands; one that fails to say keeps nobody from asking the others."""
+    try:
+        is_enabled = command.is_enabled()
+        return Standing(is_enabled, command.is_checked is not None and command.is_checked())
+    except Exception as error:  # noqa: BLE001 - of a command or a plugin
+        return Standing(is_enabled=False, fault=error)
+
+
 def matching(commands: Iterable[Command], typed: str) -> list[Command]:
     """Return the commands whose title or menu has every word of ``typed``, best first.
 

@@ -11,7 +11,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
         ("file.open", "file.open-folder", "Recent"),
         ("project.new", "project.open", "project.relink", "project.close"),
         ("file.save", "project.save-as"),
-        ("project.import", "project.export"),
+        ("project.import", "project.import-labels", "project.export"),
         ("project.save-picture", "project.copy-picture"),
         ("file.close", "file.quit"),
     ),
@@ -39,7 +39,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "View": (
         ("view.zoom-in", "view.zoom-out", "view.fit", "view.full-size"),
-        ("Move and turn", "Side by side"),
+        ("Move and turn", "Planes", "Side by side"),
         ("view.map", "view.scale-bar", "Panels", "Colours"),
         ("view.auto-contrast", "view.pixel-size", "view.pictures"),
         ("view.notices", "view.palette"),
@@ -48,6 +48,10 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
     "View/Move and turn": (
         ("view.left", "view.right", "view.up", "view.down"),
         ("view.turn", "view.turn-back", "view.flip"),
+    ),
+    "View/Planes": (
+        ("view.next-focus", "view.previous-focus"),
+        ("view.next-time", "view.previous-time"),
     ),
     "View/Side by side": (
         ("compare.beside",),

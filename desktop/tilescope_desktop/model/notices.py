@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tilescope.errors import TilescopeError
+from tilescope.errors import ProjectError, TilescopeError
 
 Choice = tuple[str, Callable[[], None]]
 
@@ -58,11 +58,13 @@ class _Failures:
         self.unlisted.discard(about)
 
     def text(self) -> str:
-        if len(self.lines) == 1 and not self.unlisted:
-            return next(iter(self.lines.values()))
+        # Two failures may be one to whoever reads of them: what cannot be made cannot be changed.
+        lines = tuple(dict.fromkeys(self.lines.values()))
+        if len(lines) == 1 and not self.unlisted:
+            return lines[0]
         heading = _HEADINGS.get(self.group, _HEADINGS[""])
-        said = [heading.format(len(self.lines) + len(self.unlisted))]
-        said += [f"• {line}" for line in self.lines.values()]
+        said = [heading.format(len(lines) + len(self.unlisted))]
+        said += [f"• {line}" for line in lines]
         if self.unlisted:
             said.append(f"and {len(self.unlisted)} more")
         return "\n".join(said)
@@ -126,6 +128,11 @@ def words_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "There is not enough memory for this; close slides or programs and try again"
     return f"Something failed: {error!r}"
+
+
+def unkept(error: ProjectError) -> ProjectError:
+    """Return why an edit failed, saying first that it is lost: it is seen no longer."""
+    return ProjectError(error.path, f"what you just did was not kept: {error.reason}")
 
 
 def subject_of(error: BaseException) -> Hashable:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Point
 from tilescope.store.project import View
+from tilescope_desktop.model.frame import LEVEL, Box, Frame
 from tilescope_desktop.model.view_parts import boxes_of
 
 _AREA = 2
@@ -33,10 +36,12 @@ def object_at(view: View, at_l0: Point, reach_px: float) -> int | None:
     return int(np.argmin(distance)) if near.any() else None
 
 
-def inside_box(view: View, box_l0: tuple[float, float, float, float]) -> NDArray[np.intp]:
-    """Return the indices of the objects that lie wholly in a box."""
+def inside_box(view: View, box: Box, frame: Frame = LEVEL) -> NDArray[np.intp]:
+    """Return the indices of the objects that lie wholly in a box along the axes of a frame."""
+    if frame != LEVEL:
+        view = replace(view, points=frame.of(view.points).astype(np.float32))
     boxes = boxes_of(view)
-    left, top, right, bottom = box_l0
+    left, top, right, bottom = box
     inside = (boxes[:, 0] >= left) & (boxes[:, 2] <= right)
     inside &= (boxes[:, 1] >= top) & (boxes[:, 3] <= bottom)
     return np.flatnonzero(inside)

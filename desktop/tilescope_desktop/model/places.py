@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tilescope_desktop.model.settings import KeptFile
 DATA_VARIABLE = "TILESCOPE_DATA"
 PROJECT_SUFFIX = ".tilescope"
 _MOST_RECENT = 12
+_TIME = "%Y-%m-%d %H.%M.%S"
+#: What `refuges` and `_free` add to a name.
+_KEPT = re.compile(r"( kept \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d( \d+)?)+$")
 
 
 def data_folder() -> Path:
@@ -30,7 +34,7 @@ def data_folder() -> Path:
 def new_project_path(folder: Path, slide_name: str, when: datetime) -> Path:
     """Return where the project of a slide goes that nobody made one for; nothing is there yet."""
     stem = "".join(c if c.isalnum() or c in "-_ ." else "_" for c in Path(slide_name).stem)[:60]
-    name = f"{stem or 'slide'} {when:%Y-%m-%d %H.%M.%S}{PROJECT_SUFFIX}"
+    name = f"{stem or 'slide'} {when:{_TIME}}{PROJECT_SUFFIX}"
     return _free(folder / "projects" / name)
 
 
@@ -40,15 +44,19 @@ def now() -> datetime:
 
 
 def refuges(folder: Path, project: Path, when: datetime) -> list[Path]:
-    """Return where a project may go on whose file is gone: beside it, else among the user's own."""
-    beside = f"{project.stem} kept {when:%Y-%m-%d %H.%M.%S}{PROJECT_SUFFIX}"
-    return [_free(project.with_name(beside)), _free(folder / "projects" / beside)]
+    """Return where a project may go on whose file is gone: beside it, else among the user's own.
+
+    However often that happens, its name says once that it was kept, and when it was so last.
+    """
+    beside = f"{_KEPT.sub('', project.stem)} kept {when:{_TIME}}{PROJECT_SUFFIX}"
+    places = project.with_name(beside), folder / "projects" / beside
+    return [_free(place, taken=project.name) for place in places]
 
 
-def _free(path: Path) -> Path:
-    """Return a path, or one like it, at which nothing is."""
+def _free(path: Path, taken: str = "") -> Path:
+    """Return a path, or one like it, at which nothing is and that has not the name ``taken``."""
     found, count = path, 1
-    while found.exists():
+    while found.name == taken or found.exists():
         count += 1
         found = path.with_name(f"{path.stem} {count}{path.suffix}")
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tilescope.domain.geometry import Point
+from tilescope_desktop.model.frame import LEVEL, Frame
 
 
 class PointerKind(StrEnum):
@@ -29,6 +30,8 @@ class Pointer:
         Where it happened, in level-0 pixels; may lie outside the slide.
     l0_per_px
         Level-0 pixels per screen pixel: sizes that are meant for the eye follow it.
+    frame
+        How the sides of the screen lie on the slide: boxes that are meant for the eye follow it.
     is_primary, is_secondary
         Whether it is the left or the right button that is down, or was just released.
     """
@@ -41,3 +44,4 @@ class Pointer:
     has_shift: bool = False
     has_alt: bool = False
     has_control: bool = False
+    frame: Frame = LEVEL

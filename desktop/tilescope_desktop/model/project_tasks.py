@@ -346,10 +346,11 @@ def boxed(
     project: Project, slide: OpenSlide, wish: PickBox, style: ObjectStyle, before: Sequence[str]
 ) -> tuple[str, ...]:
     """Return what is selected after a box was drawn."""
-    found = _shown(project, slide, _around(wish.box_l0), MOST_SELECTED, style)
+    rect = _around(wish.frame.placed(shapely.box(*wish.box)).bounds)
+    found = _shown(project, slide, rect, MOST_SELECTED, style)
     names = []
     if found is not None:
-        names = [found.id_of(int(index)) for index in inside_box(found, wish.box_l0)]
+        names = [found.id_of(int(i)) for i in inside_box(found, wish.box, wish.frame)]
     kept = before if wish.adds else ()
     return tuple(dict.fromkeys([*kept, *names]))[:MOST_SELECTED]
 

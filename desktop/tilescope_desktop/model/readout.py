@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tilescope.domain.geometry import Point
 from tilescope.domain.slide import SlideInfo
 from tilescope_desktop.model.viewport import Viewport
@@ -21,8 +23,15 @@ def place_text(point_l0: Point, um_per_px: float | None) -> str:
 def magnification_text(viewport: Viewport, um_per_px: float | None) -> str:
     """Return how large the slide is shown: as an objective would, or in percent of its pixels."""
     if um_per_px is None:
-        return f"{100 / viewport.l0_per_px:.3g} %"
-    return f"{viewport.magnification(um_per_px):.3g}x"
+        return f"{rounded(100 / viewport.l0_per_px, 3)} %"
+    return f"{rounded(viewport.magnification(um_per_px), 3)}x"
+
+
+def rounded(value: float, digits: int) -> str:
+    """Return a positive number with so many digits and all before the point, as people write it."""
+    decimals = max(0, digits - 1 - math.floor(math.log10(value)))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def pixel_size_text(info: SlideInfo, override_um: float | None) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Rect
 from tilescope.domain.slide import SlideInfo
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunProgress
+from tilescope_desktop.model.readout import rounded
 from tilescope_desktop.model.viewport import Viewport
 
 
@@ -37,6 +39,23 @@ _REMARKS = {
     Extent.VIEW: "The rectangle of the slide that can be seen now",
     Extent.SELECTION: "What lies in the selected outlines",
     Extent.CLASS: "What lies in outlines of one class on this plane of the slide",
+}
+
+_STAGES = {
+    "survey": "Looking for tissue",
+    "scale": "Measuring the size of objects",
+    "patches": "Fitting the model into memory",
+    "seams": "Joining objects at the seams of tiles",
+    "end": "Finishing",
+}
+_FILES = {
+    "objects.geojson": "the outlines",
+    "objects.csv": "the table of objects",
+    "labels.ome.zarr": "the label image",
+    "heatmap.ome.zarr": "the heat map",
+    "areas.csv": "the table of areas",
+    "tiles.csv": "the table of tiles",
+    "overview.png": "the overview",
 }
 
 
@@ -83,15 +102,20 @@ def region_of(extent: Extent, info: SlideInfo, viewport: Viewport | None) -> Rec
 def progress_text(progress: RunProgress) -> str:
     """Return one line on a run: stage, tiles, objects, rate and time left."""
     if progress.stage != "tiles":
-        return progress.stage.capitalize() + "…"
-    parts = [f"{progress.tiles_done} of {progress.tiles_total} tiles"]
+        return f"{_stage_words(progress.stage)}…"
+    parts = [f"{progress.tiles_done:,} of {counted(progress.tiles_total, 'tile')}"]
     if progress.objects:
-        parts.append(f"{progress.objects:,} objects")
+        parts.append(counted(progress.objects, "object"))
     if progress.tiles_per_s:
-        parts.append(f"{progress.tiles_per_s:.2g} tiles/s")
+        parts.append(f"{rounded(progress.tiles_per_s, 2)} tiles/s")
     if progress.seconds_left is not None:
         parts.append(f"{_duration(progress.seconds_left)} left")
     return ", ".join(parts)
+
+
+def _stage_words(stage: str) -> str:
+    """Return what a stage does; one that has no words of its own writes a file of that name."""
+    return _STAGES.get(stage) or f"Writing {_FILES.get(stage, stage)}"
 
 
 def report_text(report: RunReport) -> str:
@@ -102,15 +126,17 @@ def report_text(report: RunReport) -> str:
     if report.status == "failed":
         first = report.errors[0] if report.errors else "it does not say why"
         return f"Failed: {first}"
-    found = f"{report.objects:,} objects" if not report.areas else f"{len(report.areas)} classes"
+    found = counted(report.objects, "object")
+    if report.areas:
+        found = counted(len(report.areas), "class", "classes")
     blended = ""
     if not report.halo_exact:
         blended = f"; tiles are not exact because of {report.halo_inexact_because}"
     if report.within is not None:
-        count = report.within["areas"]
-        found += f" inside {count:,} area{'' if count == 1 else 's'}"
+        found += f" inside {counted(report.within['areas'], 'area')}"
     kept = 0 if report.project is None else report.project["kept"]
-    stays = f"; {kept:,} that you changed stay as they are" if kept else ""
+    as_is = "stays as it is" if kept == 1 else "stay as they are"
+    stays = f"; {kept:,} that you changed {as_is}" if kept else ""
     return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}{stays}"
 
 

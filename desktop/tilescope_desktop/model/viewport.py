@@ -62,6 +62,11 @@ class Viewport:
         mirror = -1.0 if self.is_flipped else 1.0
         return mirror * cos, mirror * sin, -sin, cos
 
+    @property
+    def slant_deg(self) -> float:
+        """How far, clockwise on level 0, a line is turned that is level on the widget."""
+        return self.rotation_deg if self.is_flipped else -self.rotation_deg
+
     def to_screen(self, point_l0: Point) -> Point:
         """Return where a level-0 point is on the widget."""
         m11, m12, m21, m22 = self.matrix

@@ -47,8 +47,8 @@ class Clicking(QObject):
         self.desk = ClickDesk(self._place, models[0].spec.id if models else "", self)
         self.desk.failed.connect(window.show_error)
         bench = objects.bench
-        undo = objects.annotations.undo_click
-        tool = self.tool = ClickTool(bench, self.desk, self._deliver, bench.repaint, undo)
+        undo, say = objects.annotations.undo_click, objects.annotations.said.emit
+        tool = self.tool = ClickTool(bench, self.desk, self._deliver, bench.repaint, undo, say)
         bench.add_tool(tool)
         self._key = ScribbleKey(window, bench, tool)
         bench.tool_changed.connect(lambda taken: self._warm(is_mine=taken is tool))

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtCore import QObject, QRectF, QTimer, Signal
+from PySide6.QtGui import QPainter, QTransform
 
+from tilescope.domain.geometry import Rect
 from tilescope.domain.tiles import TileKey
 from tilescope_desktop.bridge.map_tiles import MapTiles
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.model.map_colors import Picture
 from tilescope_desktop.model.map_facts import TILE_PX, RectL0
+from tilescope_desktop.model.object_wish import transform_of
 from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import Canvas
@@ -53,6 +55,8 @@ class MapOverlay(QObject):
         self._view = view
         self._service = service
         self._map: MapTiles | None = None
+        # The slide, where the map reaches beyond it: its last pixels or tiles may.
+        self._edge: Rect | None = None
         self._canvas = Canvas(is_layer=True)
         self._opacity = 0.5
         self._is_visible = True
@@ -117,6 +121,7 @@ class MapOverlay(QObject):
         self._changed.clear()
         self._stale.clear()
         self._has_told, self._trouble = False, None
+        self._edge = None if tiles is None else self._overhung(tiles)
         self._service.loader.want(id(self), ())
         if before is not None:
             self._service.loader.forgive(self._broken)
@@ -230,10 +235,32 @@ class MapOverlay(QObject):
             self._later.start()
         image = self._canvas.image
         image.setDevicePixelRatio(ratio)
+        painter.save()
+        if self._edge is not None and not self._edge.encloses(viewport.bounds_l0):
+            _clip(painter, self._edge, viewport)
         painter.setOpacity(self._opacity)
         painter.drawImage(0, 0, image)
-        painter.setOpacity(1.0)
+        painter.restore()
         image.setDevicePixelRatio(1.0)
+
+    def _overhung(self, tiles: MapTiles) -> Rect | None:
+        if self._view.slide is None:
+            return None
+        size, whole = self._view.slide.info.size, tiles.info.size
+        x, y = tiles.facts.origin_l0
+        step_x, step_y = tiles.facts.factor
+        right, bottom = x + whole.width * step_x, y + whole.height * step_y
+        is_beyond = min(x, y) < 0 or right > size.width or bottom > size.height
+        return Rect.of_size(size) if is_beyond else None
+
+
+def _clip(painter: QPainter, slide: Rect, viewport: Viewport) -> None:
+    """Let nothing be painted beyond the slide until the painter is restored."""
+    (m11, m21, dx), (m12, m22, dy) = transform_of(viewport, 1.0).tolist()
+    before = painter.transform()
+    painter.setTransform(QTransform(m11, m12, m21, m22, dx, dy), combine=True)
+    painter.setClipRect(QRectF(0, 0, slide.width, slide.height))
+    painter.setTransform(before)
 
 
 def _taken_over(

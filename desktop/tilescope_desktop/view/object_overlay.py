@@ -326,14 +326,19 @@ def _paint_text(painter: QPainter, shown: Preview, viewport: Viewport) -> None:
     if shown.line is not None and len(shown.line):
         at = shown.line[-1]
     elif shown.shape is not None:
-        x0, _, x1, y1 = shown.shape.bounds
-        at = np.array([(x0 + x1) / 2, y1])
+        at = shapely.get_coordinates(shown.shape)
+    elif shown.at is not None:
+        at = np.array((shown.at.x, shown.at.y))
     else:
         return
     transform = transform_of(viewport, 1.0)
-    x, y = (transform[:, :2] @ at + transform[:, 2]).tolist()
+    places = np.atleast_2d(at) @ transform[:, :2].T + transform[:, 2]
+    x, y = (places.min(axis=0)[0] + places.max(axis=0)[0]) / 2, places.max(axis=0)[1]
     metrics = painter.fontMetrics()
-    box = QRectF(x + 8, y + 8, metrics.horizontalAdvance(shown.text) + 10, metrics.height() + 4)
+    width, height = metrics.horizontalAdvance(shown.text) + 10, metrics.height() + 4
+    x = max(0, min(x + 8, viewport.width - width - 4))
+    y = max(0, min(y + 8, viewport.height - height - 4))
+    box = QRectF(x, y, width, height)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QBrush(QColor(0, 0, 0, 170)))
     painter.drawRoundedRect(box, 3, 3)

@@ -26,6 +26,7 @@ from PySide6.QtWidgets import QWidget
 from tilescope.domain.geometry import Point
 from tilescope.domain.tiles import TileKey
 from tilescope_desktop.bridge.tiles import PictureTiles, TileService
+from tilescope_desktop.model.frame import Frame
 from tilescope_desktop.model.pointer import Pointer, PointerKind
 from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
@@ -449,6 +450,7 @@ class SlideView(QWidget):
                 has_shift=bool(modifiers & Qt.KeyboardModifier.ShiftModifier),
                 has_alt=bool(modifiers & Qt.KeyboardModifier.AltModifier),
                 has_control=bool(modifiers & Qt.KeyboardModifier.ControlModifier),
+                frame=Frame.turned(self._viewport.slant_deg),
             )
         )
 

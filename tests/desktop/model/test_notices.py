@@ -59,6 +59,22 @@ def test_the_same_failure_is_told_once() -> None:
     assert [notice.text for notice in board.shown] == ["the disk is full"]
 
 
+def test_two_failures_in_the_same_words_are_one() -> None:
+    board = Notices()
+    board.fail("the disk is full", "edit")
+    board.fail("the disk is full", "file")
+    assert [notice.text for notice in board.shown] == ["the disk is full"]
+    board.fail("b is broken", "b")
+    assert board.shown[0].text.splitlines() == [
+        "2 things went wrong:",
+        "• the disk is full",
+        "• b is broken",
+    ]
+    board.settle("edit")
+    board.settle("b")
+    assert [notice.text for notice in board.shown] == ["the disk is full"]
+
+
 def test_of_very_many_it_is_said_how_many() -> None:
     board = Notices()
     for number in range(MOST_LISTED + 40):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tilescope_desktop.model.object_classes import DEFAULT_CLASSES, new_class
-from tilescope_desktop.model.places import Remembered, data_folder, new_project_path
+from tilescope_desktop.model.places import Remembered, data_folder, new_project_path, refuges
 
 
 def test_a_new_project_never_takes_the_place_of_another(tmp_path: Path) -> None:
@@ -18,6 +18,24 @@ def test_a_new_project_never_takes_the_place_of_another(tmp_path: Path) -> None:
     first.parent.mkdir(parents=True)
     first.touch()
     assert new_project_path(tmp_path, "b: c?.svs", when) != first
+
+
+def test_the_name_of_a_project_says_once_that_it_was_kept(tmp_path: Path) -> None:
+    when, later = datetime(2026, 1, 2, 3, 4, 5), datetime(2026, 1, 2, 3, 4, 6)
+    path = tmp_path / "mine, kept for ever.tilescope"
+    for moment, name in (
+        (when, "mine, kept for ever kept 2026-01-02 03.04.05.tilescope"),
+        (when, "mine, kept for ever kept 2026-01-02 03.04.05 2.tilescope"),
+        (when, "mine, kept for ever kept 2026-01-02 03.04.05.tilescope"),
+        (later, "mine, kept for ever kept 2026-01-02 03.04.06.tilescope"),
+    ):
+        beside, among = refuges(tmp_path / "data", path, moment)
+        assert beside == tmp_path / name
+        assert among == tmp_path / "data" / "projects" / name
+        path = beside
+    path.with_name("b kept 2026-01-02 03.04.05.tilescope").touch()
+    often = tmp_path / "b kept 2025-01-02 03.04.05 2 kept 2025-01-03 03.04.05.tilescope"
+    assert refuges(tmp_path, often, when)[0].name == "b kept 2026-01-02 03.04.05 2.tilescope"
 
 
 def test_files_are_remembered_newest_first_and_once(tmp_path: Path) -> None:

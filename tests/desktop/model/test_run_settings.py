@@ -55,7 +55,22 @@ def test_every_extent_is_explained() -> None:
 def test_progress_in_words() -> None:
     progress = RunProgress("tiles", 3, 12, 4321, 75.0, 0.5)
     assert progress_text(progress) == "3 of 12 tiles, 4,321 objects, 0.5 tiles/s, 1 min 15 s left"
-    assert progress_text(RunProgress("survey")) == "Survey…"
+    fast = RunProgress("tiles", 3, 12, 4321, 0.0, 213.6)
+    assert progress_text(fast) == "3 of 12 tiles, 4,321 objects, 214 tiles/s, 0 s left"
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("survey", "Looking for tissue…"),
+        ("seams", "Joining objects at the seams of tiles…"),
+        ("labels.ome.zarr", "Writing the label image…"),
+        ("overview.png", "Writing the overview…"),
+        ("objects.coco.json", "Writing objects.coco.json…"),
+    ],
+)
+def test_stages_in_words(stage: str, words: str) -> None:
+    assert progress_text(RunProgress(stage)) == words
 
 
 def report(**changes: object) -> RunReport:
@@ -84,3 +99,14 @@ def test_reports_in_words() -> None:
     assert report_text(report(status="failed", errors=["tile 3: no"])) == "Failed: tile 3: no"
     blended = report(halo_exact=False, halo_inexact_because="GlobalAveragePool 'pool'")
     assert report_text(blended).endswith("not exact because of GlobalAveragePool 'pool'")
+
+
+def test_one_is_no_plural() -> None:
+    assert progress_text(RunProgress("tiles", 1, 1, 1, None, None)) == "1 of 1 tile, 1 object"
+    one = report(objects=1, within={"areas": 1}, project={"kept": 1})
+    assert report_text(one).startswith("1 object inside 1 area in 1 h")
+    assert report_text(one).endswith("; 1 that you changed stays as it is")
+    several = report(areas=[{}, {}], within={"areas": 2000}, project={"kept": 2})
+    assert report_text(several).startswith("2 classes inside 2,000 areas in 1 h")
+    assert report_text(several).endswith("; 2 that you changed stay as they are")
+    assert report_text(report(areas=[{}])).startswith("1 class in")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import shapely
 from tilescope.domain.clicks import Clicks, Prompt
 from tilescope.domain.geometry import Point
 from tilescope_desktop.model.authors import stored_prompt
+from tilescope_desktop.model.frame import Frame
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
     NOTHING,
@@ -77,9 +78,10 @@ class Segmenter(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
-    """A prompt that waits for its answer, and the object it refines if it does."""
+    """A prompt that waits for its answer, its place, and the object it refines if it does."""
 
     prompt: Prompt
+    at: Point
     target: str | None = None
 
 
@@ -96,6 +98,8 @@ class ClickTool(Tool):
         Fulfils wishes on the slide of an answer.
     undo
         Takes the newest edit back if it was a click, and tells whether it was.
+    say
+        Tells where words stay longer than beside the mouse why there is no object.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class ClickTool(Tool):
         deliver: Callable[[Wishes, Answer], None],
         repaint: Callable[[], None],
         undo: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         super().__init__(scene, "click", "Click to outline")
         self.scribbles = False
@@ -112,6 +117,7 @@ class ClickTool(Tool):
         self._deliver = deliver
         self._repaint = repaint
         self._undo = undo
+        self._tell = say
         self._path: list[Point] = []
         self._is_scribble = False
         self._waiting: list[_Asked] = []
@@ -140,6 +146,8 @@ class ClickTool(Tool):
             self._preview = self._drawn(pointer)
         elif not (pointer.has_shift or pointer.has_alt or self.scribbles):
             at = pointer.at_l0
+            if self._is_told_near(pointer):
+                return ()
             self._segmenter.preview(Prompt.at(at.x, at.y), self._show)
         return ()
 
@@ -156,9 +164,9 @@ class ClickTool(Tool):
         if refined is not None:
             self._ask(refined)
         elif is_click and (pointer.has_shift or pointer.has_alt):
-            self._say("select one object to add to it or to take away from it")
+            self._say("select one object to add to it or to take away from it", pointer.at_l0)
         else:
-            self._ask(_Asked(self._prompt(path, is_click=is_click)))
+            self._ask(_Asked(self._prompt(path, pointer.frame, is_click=is_click), pointer.at_l0))
         return ()
 
     def begin(self) -> None:
@@ -198,14 +206,17 @@ class ClickTool(Tool):
 
     # -- prompts ----------------------------------------------------------------------------------
 
-    def _prompt(self, path: list[Point], *, is_click: bool) -> Prompt:
+    def _prompt(self, path: list[Point], frame: Frame, *, is_click: bool) -> Prompt:
         first, last = path[0], path[-1]
         if self._is_scribble and not is_click:
             return Prompt.over(points_of(path))
-        if is_click or first.x == last.x or first.y == last.y:
+        left, top, right, bottom = frame.box(first, last)
+        if is_click or left == right or top == bottom:
             return Prompt.at(first.x, first.y)
-        (x0, x1), (y0, y1) = sorted((first.x, last.x)), sorted((first.y, last.y))
-        return Prompt.in_box(x0, y0, x1, y1)
+        prompt = Prompt.in_box(left, top, right, bottom)
+        clicks = prompt.clicks
+        there = Clicks(frame.to_l0(clicks.inside), frame.to_l0(clicks.outside))
+        return replace(prompt, clicks=there)
 
     def _refined(self, pointer: Pointer) -> _Asked | None:
         """Return the prompt of the selected object with one more point; None without one."""
@@ -214,7 +225,7 @@ class ClickTool(Tool):
         target = self.scene.selected[0]
         before, at = self._prompt_of(target), pointer.at_l0
         after = before.excluding(at.x, at.y) if pointer.has_alt else before.adding(at.x, at.y)
-        return _Asked(after, target.id)
+        return _Asked(after, at, target.id)
 
     def _prompt_of(self, target: Selected) -> Prompt:
         waiting = [asked.prompt for asked in self._waiting if asked.target == target.id]
@@ -242,7 +253,7 @@ class ClickTool(Tool):
         self._waiting.remove(asked)
         wish = answer.wish
         if wish is None:
-            self._say(answer.reason)
+            self._say(answer.reason, asked.at)
             return
         self._made += 1
         if asked.target is None:
@@ -256,9 +267,16 @@ class ClickTool(Tool):
         self._preview = NOTHING if answer.wish is None else Preview(shape=answer.wish.geometry)
         self._repaint()
 
-    def _say(self, text: str) -> None:
-        self._preview = Preview(text=text)
+    def _say(self, text: str, at: Point) -> None:
+        self._preview = Preview(text=text, at=at)
         self._repaint()
+        if text:
+            self._tell(text[0].upper() + text[1:])
+
+    def _is_told_near(self, pointer: Pointer) -> bool:
+        """Tell whether words stand where the mouse is: a hand that rests shakes a little."""
+        at = self._preview.at
+        return at is not None and _reach([at, pointer.at_l0]) < _CLICK_PX * pointer.l0_per_px
 
     def _drawn(self, pointer: Pointer) -> Preview:
         if _reach(self._path) < _CLICK_PX * pointer.l0_per_px:
@@ -266,13 +284,10 @@ class ClickTool(Tool):
         if self._is_scribble:
             return Preview(line=points_of(self._path))
         first, last = self._path[0], self._path[-1]
-        return Preview(shape=shapely.box(*_box(first, last)))
+        box = shapely.box(*pointer.frame.box(first, last))
+        return Preview(shape=pointer.frame.placed(box))
 
 
 def _reach(path: list[Point]) -> float:
     points = points_of(path)
     return float(np.hypot(*(points - points[0]).T).max())
-
-
-def _box(a: Point, b: Point) -> tuple[float, float, float, float]:
-    return min(a.x, b.x), min(a.y, b.y), max(a.x, b.x), max(a.y, b.y)

@@ -62,7 +62,9 @@ class SelectionTool(Tool):
         if self._moved is not None:
             self._preview = Preview(_carried(self._moved, start, pointer.at_l0))
         else:
-            self._preview = Preview(shapely.box(*_box(start, pointer.at_l0)))
+            frame = pointer.frame
+            box = shapely.box(*frame.box(start, pointer.at_l0))
+            self._preview = Preview(frame.placed(box))
         return ()
 
     def release(self, pointer: Pointer) -> Wishes:
@@ -76,7 +78,8 @@ class SelectionTool(Tool):
             return (Pick(pointer.at_l0, reach, pointer.has_shift or pointer.has_control),)
         if moved is not None:
             return (Reshape(moved.id, _carried(moved, start, pointer.at_l0)),)
-        return (PickBox(_box(start, pointer.at_l0), pointer.has_shift or pointer.has_control),)
+        box = pointer.frame.box(start, pointer.at_l0)
+        return (PickBox(box, pointer.has_shift or pointer.has_control, pointer.frame),)
 
     def cancel(self) -> None:
         """Forget the drag."""
@@ -90,12 +93,3 @@ class SelectionTool(Tool):
 
 def _carried(found: Selected, start: Point, end: Point) -> shapely.Geometry:
     return translate(found.geometry, end.x - start.x, end.y - start.y)
-
-
-def _box(start: Point, end: Point) -> tuple[float, float, float, float]:
-    return (
-        min(start.x, end.x),
-        min(start.y, end.y),
-        max(start.x, end.x),
-        max(start.y, end.y),
-    )

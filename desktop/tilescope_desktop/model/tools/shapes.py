@@ -9,14 +9,17 @@ import numpy as np
 import shapely
 
 from tilescope.domain.geometry import Point
+from tilescope_desktop.model.frame import LEVEL, Box, Frame
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
     Draw,
+    Line,
     Preview,
     Scene,
     Tool,
     Wishes,
     length_text,
+    points_of,
 )
 
 #: A drag shorter than this, in screen pixels, is a click and draws nothing.
@@ -80,8 +83,8 @@ class DragTool(Tool, ABC):
         return () if shape.is_empty else (Draw(shape),)
 
     def _text(self, start: Point, pointer: Pointer) -> str:
-        end = _corner(start, pointer)
-        sides = [abs(end.x - start.x), abs(end.y - start.y)]
+        left, top, right, bottom = _box(start, pointer)
+        sides = [right - left, bottom - top]
         return " x ".join(length_text(side, self.scene.um_per_px) for side in sides)
 
     @abstractmethod
@@ -90,24 +93,17 @@ class DragTool(Tool, ABC):
 
 
 class RectangleTool(DragTool):
-    """A rectangle between two corners; with Shift a square."""
+    """A rectangle between two corners, upright on the screen; with Shift a square."""
 
     def _shape(self, start: Point, pointer: Pointer) -> shapely.Geometry:
-        end = _corner(start, pointer)
-        return _solid(
-            shapely.box(
-                *(min(start.x, end.x), min(start.y, end.y)),
-                *(max(start.x, end.x), max(start.y, end.y)),
-            )
-        )
+        return _solid(pointer.frame.placed(shapely.box(*_box(start, pointer))))
 
 
 class EllipseTool(DragTool):
     """An ellipse in the box between two corners; with Shift a circle."""
 
     def _shape(self, start: Point, pointer: Pointer) -> shapely.Geometry:
-        end = _corner(start, pointer)
-        return _solid(ellipse_in((start.x, start.y, end.x, end.y)))
+        return _solid(pointer.frame.placed(ellipse_in(_box(start, pointer))))
 
 
 class LineTool(DragTool):
@@ -131,8 +127,8 @@ class RulerTool(LineTool):
         return ()
 
 
-def ellipse_in(box: tuple[float, float, float, float]) -> shapely.Geometry:
-    """Return the ellipse between two opposite corners, x and y of each."""
+def ellipse_in(box: Box) -> shapely.Geometry:
+    """Return the ellipse that fills a box, along the same axes."""
     x0, y0, x1, y1 = box
     angle = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)
     x = (x0 + x1) / 2 + (x1 - x0) / 2 * np.cos(angle)
@@ -140,16 +136,34 @@ def ellipse_in(box: tuple[float, float, float, float]) -> shapely.Geometry:
     return shapely.Polygon(np.stack([x, y], axis=1))
 
 
-def box_of_ellipse(geometry: shapely.Geometry) -> tuple[float, float, float, float] | None:
-    """Return left, top, right, bottom of an outline that is an ellipse as drawn; None for others.
+def box_of_ellipse(geometry: shapely.Geometry) -> tuple[Frame, Box] | None:
+    """Return the box of an outline that is an ellipse as drawn, and its axes; None for others.
 
     Files keep coordinates rounded, so nearly an ellipse is one.
     """
     if shapely.get_type_id(geometry) != shapely.GeometryType.POLYGON:
         return None
     corners = shapely.get_coordinates(geometry)[:-1]
-    left, top, right, bottom = geometry.bounds
-    if len(corners) != _ELLIPSE_CORNERS or right <= left or bottom <= top:
+    if len(corners) != _ELLIPSE_CORNERS:
+        return None
+    for frame in (LEVEL, _axes_of(corners)):
+        box = _box_of_upright(frame.of(corners))
+        if box is not None:
+            return frame, box
+    return None
+
+
+def _axes_of(corners: Line) -> Frame:
+    """Return the axes of an ellipse, the first of them the one that is nearer to level."""
+    long_x, long_y = np.linalg.eigh(np.cov(corners.T))[1][:, 1]
+    angle = math.atan2(long_y, long_x)
+    return Frame.turned(math.degrees(angle - round(angle / (math.pi / 2)) * math.pi / 2))
+
+
+def _box_of_upright(corners: Line) -> Box | None:
+    left, top = corners.min(axis=0).tolist()
+    right, bottom = corners.max(axis=0).tolist()
+    if right <= left or bottom <= top:
         return None
     radii = (right - left) / 2, (bottom - top) / 2
     unit = (corners - ((left + right) / 2, (top + bottom) / 2)) / radii
@@ -160,22 +174,23 @@ def box_of_ellipse(geometry: shapely.Geometry) -> tuple[float, float, float, flo
     return (left, top, right, bottom) if is_round and is_even else None
 
 
-def _corner(start: Point, pointer: Pointer) -> Point:
-    end = pointer.at_l0
+def _box(start: Point, pointer: Pointer) -> Box:
+    """Return the box from a corner to the pointer in its frame; with Shift a square."""
+    left, top, right, bottom = pointer.frame.box(start, pointer.at_l0)
     if not pointer.has_shift:
-        return end
-    side = max(abs(end.x - start.x), abs(end.y - start.y))
-    return Point(
-        start.x + math.copysign(side, end.x - start.x),
-        start.y + math.copysign(side, end.y - start.y),
-    )
+        return left, top, right, bottom
+    side = max(right - left, bottom - top)
+    x, y = pointer.frame.of(points_of([start]))[0].tolist()
+    x0, y0 = (x - side if left < x else x), (y - side if top < y else y)
+    return x0, y0, x0 + side, y0 + side
 
 
 def _snapped(start: Point, pointer: Pointer) -> Point:
     dx, dy = pointer.at_l0.x - start.x, pointer.at_l0.y - start.y
     if not pointer.has_shift:
         return pointer.at_l0
-    angle = round(math.atan2(dy, dx) / (math.pi / 4)) * math.pi / 4
+    level = pointer.frame.angle
+    angle = level + round((math.atan2(dy, dx) - level) / (math.pi / 4)) * math.pi / 4
     length = dx * math.cos(angle) + dy * math.sin(angle)
     return Point(start.x + length * math.cos(angle), start.y + length * math.sin(angle))
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.annotation import Author, ObjectKind
 from tilescope.domain.geometry import Point
+from tilescope_desktop.model.frame import LEVEL, Box, Frame
 from tilescope_desktop.model.pointer import Pointer
 
 Line = NDArray[np.float64]
@@ -84,10 +85,17 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class PickBox:
-    """Select what lies wholly in a box of left, top, right, bottom in level-0 pixels."""
+    """Select what lies wholly in a box.
 
-    box_l0: tuple[float, float, float, float]
+    Attributes
+    ----------
+    box
+        Left, top, right, bottom along the axes of ``frame``, in level-0 pixels.
+    """
+
+    box: Box
     adds: bool = False
+    frame: Frame = LEVEL
 
 
 Wish = Draw | Reshape | Pick | PickBox
@@ -111,7 +119,9 @@ class Preview:
     ring
         Middle and radius of a circle around the cursor.
     text
-        A word beside the cursor, such as a length.
+        A word beside what is drawn, such as a length.
+    at
+        Where the word stands when nothing is drawn.
     """
 
     shape: shapely.Geometry | None = None
@@ -120,6 +130,7 @@ class Preview:
     handles: Line | None = None
     ring: tuple[Point, float] | None = None
     text: str = ""
+    at: Point | None = None
 
 
 NOTHING = Preview()

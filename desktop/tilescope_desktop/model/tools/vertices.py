@@ -17,6 +17,7 @@ from tilescope_desktop.model.tools.tool import (
     Selected,
     Tool,
     Wishes,
+    points_of,
 )
 
 _REACH_PX = 7.0
@@ -115,25 +116,26 @@ def _corners(geometry: shapely.Geometry) -> Line:
 
 def _handles(geometry: shapely.Geometry) -> Line:
     """Return what can be dragged: corners, or right, lower, left and upper end of an ellipse."""
-    box = box_of_ellipse(geometry)
-    if box is None:
+    found = box_of_ellipse(geometry)
+    if found is None:
         return _corners(geometry)
-    left, top, right, bottom = box
+    frame, (left, top, right, bottom) = found
     x, y = (left + right) / 2, (top + bottom) / 2
-    return np.array([(right, y), (x, bottom), (left, y), (x, top)])
+    return frame.to_l0(np.array([(right, y), (x, bottom), (left, y), (x, top)]))
 
 
 def _dragged(geometry: shapely.Geometry, number: int, at: Point) -> shapely.Geometry:
     """Return a geometry one of whose handles is elsewhere."""
-    box = box_of_ellipse(geometry)
-    if box is None:
+    found = box_of_ellipse(geometry)
+    if found is None:
         return _with_corner(geometry, number, at)
-    left, top, right, bottom = box
+    frame, (left, top, right, bottom) = found
+    x, y = frame.of(points_of([at]))[0].tolist()
     if number % 2:
-        y0, y1 = sorted((at.y, top if number == 1 else bottom))
-        return ellipse_in((left, y0, right, y1))
-    x0, x1 = sorted((at.x, left if number == 0 else right))
-    return ellipse_in((x0, top, x1, bottom))
+        top, bottom = sorted((y, top if number == 1 else bottom))
+    else:
+        left, right = sorted((x, left if number == 0 else right))
+    return frame.placed(ellipse_in((left, top, right, bottom)))
 
 
 def _nearest(geometry: shapely.Geometry, pointer: Pointer) -> int | None:
