@@ -12,7 +12,14 @@ import pytest
 import shapely
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QApplication, QDockWidget, QFileDialog, QInputDialog, QPushButton
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFileDialog,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+)
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import ALT, LEFT, NONE, SHIFT, Hand
 
@@ -395,10 +402,28 @@ def test_a_project_that_somebody_writes_to_can_be_seen_but_not_changed(
         hand.wait()
         assert hand.overlay.picture is not None
         assert hand.overlay.picture.count == 1
+        assert hand.window.windowTitle() == f"{project.path.stem} (read-only) - Tilescope"
+        assert saved_label(hand).text() == "read-only"
+        assert saved_label(hand).toolTip().startswith("Opened read-only")
         hand.drag((260, 60), (300, 160))
         assert "read-only" in hand.window.notices.text
+        assert saved_label(hand).text() == "read-only"
         assert len(hand.objects()) == 1
         hand.act("project.close")
+        assert hand.window.windowTitle() == "Tilescope"
+        assert saved_label(hand).text() == saved_label(hand).toolTip() == ""
+    hand.window.dropped.emit([project.path])
+    hand.wait()
+    assert hand.window.windowTitle() == f"{project.path.stem} - Tilescope"
+    assert saved_label(hand).text() == "all changes saved"
+    hand.drag((260, 60), (300, 160))
+    assert len(hand.objects()) == 2
+    assert saved_label(hand).text().startswith("saved ")
+
+
+def saved_label(hand: Hand) -> QLabel:
+    labels = hand.window.status.findChildren(QLabel)
+    return next(label for label in labels if label.accessibleName() == "Saved")
 
 
 def test_what_the_view_shows_can_be_copied(hand: Hand) -> None:

@@ -68,6 +68,20 @@ def test_a_deleted_project_goes_on_in_a_copy(hand: Hand) -> None:
     again.close()
 
 
+def test_a_project_that_is_deleted_again_is_called_kept_once(hand: Hand) -> None:
+    rectangle(hand)
+    first = path_of(hand)
+    for count in (2, 3):
+        delete(path_of(hand))
+        rectangle(hand, 200 * count)
+        now = path_of(hand)
+        assert now.name.startswith(f"{first.stem} kept ")
+        assert now.name.count("kept") == 1
+        assert len(objects_of(now)) == count
+        assert str(now) in hand.window.notices.text
+    assert [one for one in now.parent.iterdir() if one.suffix == PROJECT_SUFFIX] == [now]
+
+
 def test_a_deletion_is_noticed_without_an_edit(hand: Hand) -> None:
     rectangle(hand)
     path = path_of(hand)

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QLabel, QLineEdit, QSlider
+from PySide6.QtWidgets import QApplication, QInputDialog, QLabel, QLineEdit, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point
@@ -279,6 +279,68 @@ def test_a_plugin_that_fails_in_a_command_says_what_it_says(window: MainWindow) 
     window.add_commands([Command("x.plugin", "Plugin", "Tools", plugin)])
     action(window, "x.plugin").trigger()
     assert window.notices.text == "plugin toy: the run failed: ValueError: no weights"
+
+
+@pytest.mark.parametrize("asked", ["is_enabled", "is_checked"])
+def test_a_command_that_cannot_say_how_it_stands_keeps_no_other_from_it(
+    qtbot: QtBot, window: MainWindow, asked: str
+) -> None:
+    works, is_on = [True], [False]
+
+    def answer() -> bool:
+        if not works[0]:
+            raise ZeroDivisionError("division by zero")
+        return True
+
+    def nothing() -> None:
+        pass
+
+    bad = replace(Command("x.bad", "Bad…", "Tools", nothing), **{asked: answer})
+    good = Command(
+        "x.good", "Good", "Tools", nothing, is_enabled=lambda: is_on[0], is_checked=lambda: is_on[0]
+    )
+    window.add_commands([bad, good])
+    assert action(window, "x.bad").isEnabled()
+    assert not action(window, "x.good").isEnabled()
+    told: list[str] = []
+    window.notices.failed.connect(told.append)
+    works[0], is_on[0] = False, True
+    with qtbot.captureExceptions() as caught:
+        window.refresh_commands()
+        assert not action(window, "x.bad").isEnabled()
+        assert action(window, "x.good").isEnabled()
+        assert action(window, "x.good").isChecked()
+        qtbot.mouseClick(window.notices.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
+        assert window.notices.text == ""
+        window.refresh_commands()
+        action(window, "view.palette").trigger()
+    palette = window.findChild(CommandPalette)
+    assert isinstance(palette, CommandPalette)
+    assert told == [f"Bad cannot be used: {FAULT}"]
+    assert window.notices.text == ""
+    assert [type(error.__cause__) for _, error, _ in caught] == [ZeroDivisionError]
+    works[0] = True
+    window.refresh_commands()
+    assert action(window, "x.bad").isEnabled()
+
+
+def test_a_command_that_stands_again_is_told_of_no_longer(window: MainWindow) -> None:
+    works = [False]
+
+    def answer() -> bool:
+        if not works[0]:
+            raise PluginBroken("toy", "the list", ValueError("no weights"))
+        return True
+
+    window.add_commands([Command("x.toy", "Toy", "Tools", divide, is_enabled=answer)])
+    said = "Toy cannot be used: plugin toy: the list failed: ValueError: no weights"
+    assert window.notices.text == said
+    works[0] = True
+    window.refresh_commands()
+    assert window.notices.text == ""
+    works[0] = False
+    window.refresh_commands()
+    assert window.notices.text == said
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

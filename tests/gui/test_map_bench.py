@@ -13,8 +13,17 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtWidgets import QApplication, QFileDialog, QPushButton, QSlider, QTreeWidget
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFileDialog,
+    QPushButton,
+    QSlider,
+    QStyle,
+    QStyleOptionViewItem,
+    QTreeWidget,
+)
 from pytestqt.qtbot import QtBot
 from tests.conftest import SAMPLES
 from tests.gui.hand import Hand
@@ -37,6 +46,7 @@ from tilescope_desktop.model.run_settings import Extent, RunChoice
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.panels import is_seen
 from tilescope_desktop.view.run_bench import RunBench
 
 #: The cap is of the whole process, which holds every library by the time of these tests.
@@ -326,3 +336,72 @@ def test_a_map_without_a_slide_is_refused(hand: Hand, earlier: Path) -> None:
     hand.window.close_tab(hand.window.tab)
     hand.window.dropped.emit([earlier / "labels.ome.zarr"])
     assert "open its slide first" in says(hand)
+
+
+def colors_of(tree: QTreeWidget) -> dict[str, tuple[int, int, int]]:
+    """Return the colours that the legend of the topmost map shows, from its pixels."""
+    row, found = tree.topLevelItem(0), {}
+    for at in range(row.childCount()):
+        icon = row.child(at).icon(0).pixmap(tree.iconSize()).toImage()
+        color = icon.pixelColor(icon.width() // 2, icon.height() // 2)
+        found[row.child(at).text(0)] = (color.red(), color.green(), color.blue())
+    return found
+
+
+def test_a_run_shows_its_legend_and_nothing_of_the_maps_before(
+    hand: Hand, bench: RunBench, earlier: Path, qtbot: QtBot
+) -> None:
+    first = shown(hand, bench.maps, earlier)
+    dock = hand.window.findChild(QDockWidget, "dock-maps")
+    assert is_seen(dock)
+    hand.act("panel.channels")
+    assert not is_seen(dock)
+    dock.hide()
+    bare = go(hand, first, 2.0)
+    assert painted(first, bare).any()
+    hand.window.findChild(QDockWidget, "dock-models").raise_()
+    panel = bench.panel
+    panel.choose_model("brightness")
+    run = next(one for one in panel.findChildren(QPushButton) if one.text() == "Run")
+    qtbot.mouseClick(run, Qt.MouseButton.LeftButton)
+    QApplication.processEvents()
+    assert is_seen(dock)
+    assert first.is_visible  # as long as there is nothing in its place
+    finish(hand, bench)
+    low, top = bench.maps.shown
+    assert low is first
+    assert not first.is_visible
+    assert not painted(first, bare).any()
+    there = go(hand, top, 2.0)
+    assert painted(top, there).any()
+    tree = tree_of(bench.maps)
+    states = [tree.topLevelItem(at).checkState(0) for at in range(2)]
+    assert states == [Qt.CheckState.Checked, Qt.CheckState.Unchecked]
+    assert set(colors_of(tree)) == set(CLASSES)
+    assert len(set(colors_of(tree).values())) == len(CLASSES)
+    # What was hidden comes back by a click, and stays beside the new one.
+    qtbot.mouseClick(tree.viewport(), Qt.MouseButton.LeftButton, pos=box_of(tree, 1))
+    assert first.is_visible
+    assert top.is_visible
+
+
+def box_of(tree: QTreeWidget, row: int) -> QPoint:
+    """Return where the check box of a row is."""
+    item = tree.topLevelItem(row)
+    tree.scrollToItem(item)
+    option = QStyleOptionViewItem()
+    option.initFrom(tree)
+    option.rect = tree.visualItemRect(item)
+    option.features |= QStyleOptionViewItem.ViewItemFeature.HasCheckIndicator
+    kind = QStyle.SubElement.SE_ItemViewItemCheckIndicator
+    return tree.style().subElementRect(kind, option, tree).center()
+
+
+def test_a_run_that_gives_no_map_leaves_the_maps_as_they_were(
+    hand: Hand, bench: RunBench, earlier: Path
+) -> None:
+    first = shown(hand, bench.maps, earlier)
+    bench.start(replace(CHOICE, memory_bytes=1 << 20))
+    finish(hand, bench)
+    assert bench.maps.shown == (first,)
+    assert first.is_visible

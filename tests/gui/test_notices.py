@@ -387,7 +387,7 @@ def test_objects_of_ones_own_that_are_there_are_refused_with_a_remedy(
     rectangle(hand)
     (drawn,) = hand.objects()
     own = tmp_path / "own.geojson"
-    hand.parts.desktop.export(own, "geojson")
+    hand.parts.exchange.export(own, "geojson")
     hand.wait()
     drop(hand, own)
     assert f"{drawn.id} is already there; nothing was added" in bar(hand).text

@@ -408,3 +408,28 @@ def test_the_tool_bar_is_hidden_by_its_command_and_by_its_own_menu(hand: Hand) -
         assert not action.isChecked()
         hand.act("panel.tools")
         assert bar.isVisible()
+
+
+def test_tab_leaves_the_table_and_the_tree_and_comes_back(hand: Hand, keys: Keys) -> None:
+    draw(hand, 3)
+    panel, tree = hand.parts.objects, hand.parts.hierarchy.tree
+    keys.go(panel.table)
+    listed(hand, panel)
+    panel.table.setCurrentIndex(panel.model.index(0, 0))
+    with nothing_else_happens(hand):
+        keys.press(_KEY.Key_Tab)
+        assert QApplication.focusWidget() is panel.words
+        keys.type("rec")
+        assert panel.words.text() == "rec"
+        keys.press(_KEY.Key_Backtab, SHIFT)
+        assert QApplication.focusWidget() is panel.table
+        keys.press(_KEY.Key_Backtab, SHIFT)
+        before = QApplication.focusWidget()
+        assert before is not None
+        assert not panel.isAncestorOf(before)
+    keys.go(tree)
+    listed(hand, hand.parts.hierarchy)
+    tree.setCurrentItem(tree.topLevelItem(0))
+    with nothing_else_happens(hand):
+        keys.press(_KEY.Key_Tab)
+        assert QApplication.focusWidget() is not tree

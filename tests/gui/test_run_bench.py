@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shapely
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QCursor
+from PySide6.QtGui import QAction, QCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QComboBox, QLabel, QMessageBox, QPushButton
+from PySide6.QtWidgets import QComboBox, QDockWidget, QLabel, QMessageBox, QPushButton
 from pytestqt.qtbot import QtBot
+from tests.gui.hand import objects_of
+from tests.gui.journal import check_journal
 
+from tilescope.domain.annotation import Annotation
 from tilescope.io.cache import shared_cache
 from tilescope.store.project import Project
 from tilescope_desktop.app import annotating, make_window, run_bench
@@ -125,6 +131,70 @@ def test_one_run_at_a_time_and_the_same_run_twice_is_kept_once(
     assert objects_in(window) == count
 
 
+def test_a_run_in_view_after_one_over_the_slide_is_undone_and_redone_step_by_step(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    bench, annotations = run_bench(window), annotating(window).annotations
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP))
+    finish(qtbot, window)
+    over_slide = project_objects(window)
+    press(window, "view.zoom-in", times=2)
+    tab = window.tab
+    assert tab is not None
+    assert tab.view.viewport is not None
+    in_view = shapely.box(*dataclasses.astuple(tab.view.viewport.bounds_l0))
+    bench.start(RunChoice("nuclei-unet", Extent.VIEW, CAP, parameters={"min_area_px": 300.0}))
+    finish(qtbot, window)
+    over_view = project_objects(window)
+    found = re.search(r"(\d+) objects? in", text_of(bench))
+    assert found is not None
+    outside = [one for one in over_slide if one in over_view]
+    assert 1 <= len(outside) < len(over_view) < len(over_slide)
+    assert int(found[1]) == len(over_view) - len(outside)
+    assert not any(in_view.contains(shape_of(one)) for one in outside)
+    assert doubles_in(over_slide) == doubles_in(over_view) == []
+    for name, held in (
+        ("edit.undo", over_slide),
+        ("edit.undo", []),
+        ("edit.redo", over_slide),
+        ("edit.redo", over_view),
+    ):
+        press(window, name)
+        finish(qtbot, window)
+        assert project_objects(window) == held
+        assert [sum(n.values()) for n in annotations.counts.values()] == [len(held)]
+    assert annotations.project is not None
+    check_journal(annotations.project.path)
+
+
+def project_objects(window: MainWindow) -> list[Annotation]:
+    project = annotating(window).annotations.project
+    assert project is not None
+    return objects_of(project.path)
+
+
+def press(window: MainWindow, name: str, times: int = 1) -> None:
+    for _ in range(times):
+        action = window.findChild(QAction, name)
+        assert isinstance(action, QAction)
+        assert action.isEnabled()
+        action.trigger()
+
+
+def shape_of(one: Annotation) -> shapely.Geometry:
+    return shapely.from_wkb(one.geometry)
+
+
+def doubles_in(objects: list[Annotation]) -> list[tuple[str, str]]:
+    """Return pairs of objects of which one covers more than a fifth of the other."""
+    return [
+        (one.id, other.id)
+        for one, other in itertools.combinations(objects, 2)
+        if 5 * shapely.intersection(shape_of(one), shape_of(other)).area
+        > min(shape_of(one).area, shape_of(other).area)
+    ]
+
+
 def test_a_cancelled_run_says_so_and_leaves_the_project_alone(
     qtbot: QtBot, window: MainWindow
 ) -> None:
@@ -143,6 +213,72 @@ def test_too_little_memory_is_said_with_what_would_do(qtbot: QtBot, window: Main
     finish(qtbot, window)
     assert "MiB" in text_of(bench)
     assert objects_in(window) == 0
+
+
+def test_a_failed_run_is_told_also_where_no_panel_is_seen_until_one_is_complete(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    resource = pytest.importorskip("resource")
+    bench, choice = run_bench(window), RunChoice("nuclei-unet", Extent.SLIDE, CAP, "cpu")
+    window.findChild(QDockWidget, "dock-models").hide()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    bench.runs.told.connect(  # not before the run keeps a ledger
+        lambda _run, _event: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard)),
+        Qt.ConnectionType.SingleShotConnection,
+    )
+    try:
+        bench.start(choice)
+        finish(qtbot, window)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert window.notices.isVisible()
+    said = window.notices.text.splitlines()[0]
+    assert said.startswith("Failed: ")
+    assert "run.ledger" in said
+    assert said in text_of(bench)
+    assert "command" not in said
+    assert objects_in(window) == 0
+    shown = window.notices.grab().toImage()
+    assert shown.height() > 20
+    assert len({shown.pixel(x, shown.height() // 2) for x in range(shown.width())}) > 3
+    bench.start(choice)
+    assert said not in window.notices.text
+    finish(qtbot, window)
+    assert said not in window.notices.text
+    assert objects_in(window) >= 20
+    assert not window.findChild(QAction, "models.cancel").isEnabled()
+
+
+CONTROL = Qt.KeyboardModifier.ControlModifier
+
+
+def test_a_key_that_was_given_to_it_cancels_a_run_and_it_can_be_done_while_there_is_one(
+    qtbot: QtBot, window: MainWindow
+) -> None:
+    bench = run_bench(window)
+    cancel = next(one for one in window.commands if one.id == "models.cancel")
+    window.apply_keymap(window.keymap.given(cancel, "Ctrl+J", window.commands))
+    action = window.findChild(QAction, "models.cancel")
+    assert isinstance(action, QAction)
+    assert not action.isEnabled()
+    window.activateWindow()
+    qtbot.waitUntil(window.isActiveWindow, timeout=5000)
+    bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP, "cpu"))
+    assert action.isEnabled()
+    assert window.tab is not None
+    window.tab.view.setFocus()
+    qtbot.keyClick(window.tab.view, Qt.Key.Key_J, CONTROL)
+    finish(qtbot, window)
+    assert "Cancelled" in text_of(bench)
+    assert not action.isEnabled()
+
+
+def test_a_run_that_is_refused_cannot_be_cancelled(qtbot: QtBot, window: MainWindow) -> None:
+    bench, action = run_bench(window), window.findChild(QAction, "models.cancel")
+    assert isinstance(action, QAction)
+    bench.start(RunChoice("nuclei-unet", Extent.CLASS, CAP, class_name="Tumor"))
+    assert not bench.runs.active
+    assert not action.isEnabled()
 
 
 def test_nothing_selected_is_said(qtbot: QtBot, window: MainWindow) -> None:

@@ -72,7 +72,7 @@ def test_a_drawing_shows_the_same_and_holds_outlines_as_lines(
     differ = np.abs(rgb(image) - seen).max(axis=2) > 24
     assert differ.mean() < 0.01
     assert not differ[100:140, 400:].any()
-    assert "1 objects as lines" in hand.window.status.currentMessage()
+    assert "1 object as lines" in hand.window.status.currentMessage()
 
 
 def test_a_drawing_of_a_slide_without_objects(

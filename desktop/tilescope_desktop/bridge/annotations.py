@@ -429,7 +429,7 @@ class Annotations(AnnotationNews):
 
         def failed(error: BaseException) -> None:
             self.project = None
-            self.failed.emit(error)
+            self.edit_failed.emit(error)
 
         self.desk.open(path, self._take_project, failed, is_new=True)
         self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))

@@ -17,6 +17,7 @@ from tilescope_desktop.view.annotation_commands import (
     tool_commands,
 )
 from tilescope_desktop.view.class_panel import ClassPanel
+from tilescope_desktop.view.exchange_commands import ObjectExchange, exchange_commands
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.hierarchy_panel import HierarchyPanel
 from tilescope_desktop.view.main_window import MainWindow
@@ -57,8 +58,9 @@ class Annotating(QObject):
         self.desktop = ProjectDesktop(
             window, self.annotations, self.bench, self.opener, self.notices
         )
+        self.exchange = ObjectExchange(window, self.annotations, self.bench, self.notices)
         self.opener.handle_projects(self.desktop.open)
-        self.opener.handle_objects(self.desktop.take_objects)
+        self.opener.handle_objects(self.exchange.take_objects)
         self._window = window
         window.tab_opened.connect(self.bench.adopt)
         window.tab_closed.connect(self.bench.release)
@@ -77,8 +79,7 @@ class Annotating(QObject):
         if isinstance(channels, QDockWidget):
             window.tabifyDockWidget(channels, classes)
         classes.raise_()
-        dock = window.add_panel("Objects", self.objects, Qt.DockWidgetArea.BottomDockWidgetArea)
-        dock.hide()
+        window.add_panel("Objects", self.objects, Qt.DockWidgetArea.BottomDockWidgetArea).hide()
         self.hierarchy = HierarchyPanel(
             self.bench, self.annotations, lambda: window.tab, window.work
         )
@@ -107,10 +108,11 @@ class Annotating(QObject):
         window, desktop = self._window, self.desktop
 
         def cancel() -> None:
-            if not desktop.cancel():
+            if not self.exchange.cancel():
                 self.bench.cancel()
 
         window.add_commands(project_commands(desktop))
+        window.add_commands(exchange_commands(self.exchange))
         recent = QMenu("Recent", window)
         recent.aboutToShow.connect(lambda: desktop.fill_recent(recent))
         window.menu("File").addMenu(recent)

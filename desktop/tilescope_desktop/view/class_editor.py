@@ -10,6 +10,7 @@ from PySide6.QtGui import QColor
 from PySide6.QtWidgets import QColorDialog, QInputDialog, QMessageBox, QWidget
 
 from tilescope.domain.annotation import ObjectClass
+from tilescope.domain.counts import counted
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.model.object_classes import new_class
 
@@ -125,4 +126,4 @@ class ClassEditor(QObject):
 
 
 def _objects(count: int) -> str:
-    return "1 object is" if count == 1 else f"{count:,} objects are"
+    return f"{counted(count, 'object')} {'is' if count == 1 else 'are'}"

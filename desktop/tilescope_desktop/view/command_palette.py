@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tilescope_desktop.model.commands import Command, matching
+from tilescope_desktop.model.commands import Command, matching, standing
 
 _WIDTH_PX = 520
 _HEIGHT_PX = 360
@@ -60,7 +60,7 @@ class CommandPalette(QDialog):
         self.resize(_WIDTH_PX, _HEIGHT_PX)
         self._keys = keys or {}
         self._in_order = in_order
-        self._commands = [command for command in commands if command.is_enabled()]
+        self._commands = [command for command in commands if standing(command).is_enabled]
         self._line = QLineEdit(placeholderText=hint)
         self._line.setAccessibleName(f"Search {title.casefold()}")
         self._list = QListWidget()

@@ -41,7 +41,7 @@ from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
 from tilescope_desktop.model.channels import Histogram, histograms
-from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.commands import Command, standing
 from tilescope_desktop.model.keymap import Keymap
 from tilescope_desktop.model.notices import subject, words_of
 from tilescope_desktop.model.styles import default_styles
@@ -103,6 +103,7 @@ class MainWindow(QMainWindow):
         self._raw = raw
         self.menus = Menus(self.menuBar())
         self._actions: dict[str, QAction] = {}
+        self._broken: dict[str, TilescopeError] = {}
         self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
         self._counts: dict[SlideTab, tuple[Histogram, ...]] = {}
         self._closers: list[Callable[[], bool]] = []
@@ -232,9 +233,7 @@ class MainWindow(QMainWindow):
     def refresh_commands(self) -> None:
         """Show which commands can be done now."""
         for command in self.commands:
-            action = self._actions[command.id]
-            action.setEnabled(command.is_enabled())
-        self._show_checked()
+            self._show_command(command)
 
     def menu(self, title: str) -> QMenu:
         """Return a menu, made if there is none; ``View/Colours`` lies in ``View``."""
@@ -375,11 +374,32 @@ class MainWindow(QMainWindow):
         """Show which commands are switched on."""
         for command in self.commands:
             if command.is_checked is not None:
-                self._actions[command.id].setChecked(command.is_checked())
+                self._show_command(command)
+
+    def _show_command(self, command: Command) -> None:
+        action, now = self._actions[command.id], standing(command)
+        action.setEnabled(now.is_enabled)
+        action.setChecked(now.is_checked)
+        if now.fault is None:
+            if command.id in self._broken:
+                self.notices.settle(words_of(self._broken.pop(command.id)))
+        elif command.id not in self._broken:
+            self._tell_broken(command, now.fault)
+
+    def _tell_broken(self, command: Command, fault: Exception) -> None:
+        """Tell, once until it works again, why a command cannot say how it stands."""
+        error = TilescopeError(
+            f"{command.title.rstrip('…')} cannot be used: {words_of(_told(fault))}"
+        )
+        error.__cause__ = fault
+        self._broken[command.id] = error
+        self.show_error(error)
+        if not isinstance(fault, TilescopeError):
+            sys.excepthook(type(error), error, fault.__traceback__)
 
     def _do(self, command: Command) -> None:
         try:
-            if command.is_enabled():
+            if standing(command).is_enabled:
                 command.run()
         except TilescopeError as error:
             self.show_error(error)

@@ -40,10 +40,10 @@ class MapBench(QObject):
         self.panel.show_wanted.connect(self.ask)
         self.panel.removal_wanted.connect(self.remove)
         self.changed.connect(lambda: self.panel.show_maps(self.shown))
-        dock = window.add_panel("Maps", self.panel)
+        self._dock = window.add_panel("Maps", self.panel)
         channels = window.findChild(QDockWidget, "dock-channels")
         if isinstance(channels, QDockWidget):
-            window.tabifyDockWidget(channels, dock)
+            window.tabifyDockWidget(channels, self._dock)
             channels.raise_()
         window.tab_changed.connect(lambda _tab: self.changed.emit())
         window.tab_closed.connect(self.release)
@@ -71,6 +71,7 @@ class MapBench(QObject):
         """Put the map of a model that begins to run over a slide; it is empty as yet."""
         overlay = self._add(tab, title)
         overlay.is_growing = True
+        self._show_legend()
         return overlay
 
     def grow(self, overlay: MapOverlay, path: Path, rects_l0: Sequence[RectL0]) -> None:
@@ -80,7 +81,7 @@ class MapBench(QObject):
         if overlay.map is not None:
             overlay.renew(rects_l0)
         elif overlay not in self._jobs:
-            self._open(overlay, path)
+            self._open(overlay, path, is_alone=True)
 
     def end(self, overlay: MapOverlay, path: Path | None) -> None:
         """Show what a run has written in the end; None leaves what there is."""
@@ -88,7 +89,7 @@ class MapBench(QObject):
             return
         overlay.is_growing = False
         if path is not None:
-            self._open(overlay, path)
+            self._open(overlay, path, is_alone=overlay.map is None)
         elif overlay.map is None and overlay not in self._jobs:
             self.remove(overlay)
         else:
@@ -114,6 +115,7 @@ class MapBench(QObject):
             )
             return
         self._open(self._add(tab, _title(path)), path)
+        self._show_legend()
 
     def remove(self, overlay: MapOverlay) -> None:
         """Take a map away."""
@@ -141,7 +143,12 @@ class MapBench(QObject):
         self.changed.emit()
         return overlay
 
-    def _open(self, overlay: MapOverlay, path: Path) -> None:
+    def _show_legend(self) -> None:
+        self._dock.show()
+        self._dock.raise_()
+
+    def _open(self, overlay: MapOverlay, path: Path, *, is_alone: bool = False) -> None:
+        """Show a map once it is open; ``is_alone`` hides the others, which can be shown again."""
         tab = self._tab_of(overlay)
         assert tab is not None
         if overlay in self._jobs:
@@ -154,6 +161,8 @@ class MapBench(QObject):
                 # The same files were shown before; now they are looked at anew.
                 if other is not overlay and other.map is not None and other.map.path == tiles.path:
                     self.remove(other)
+                elif other is not overlay and is_alone:
+                    other.is_visible = False
             overlay.show_map(tiles)
             self.changed.emit()
 

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QAction, QContextMenuEvent
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QMenu
 
+from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Point
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.model.commands import Command
@@ -144,7 +145,7 @@ class ObjectMenus(QObject):
         """Return what is selected, in words."""
         chosen, count = self._annotations.selected, len(self._annotations.selected_ids)
         if count != 1 or not chosen:
-            return f"{count:,} objects"
+            return counted(count, "object")
         one = chosen[0]
         kind = _NOUNS.get(int(shapely.get_dimensions(one.geometry)), "Object")
         return f"{kind}, {one.class_name or _NO_CLASS}{', locked' if one.is_locked else ''}"

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Rect
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project, rows_of
@@ -39,6 +40,7 @@ class _Table(QTableView):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setTabKeyNavigation(False)  # which goes on to the next control
         self.copied: Callable[[], None] = lambda: None
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
@@ -168,9 +170,9 @@ class ObjectPanel(ListingPanel):
         if rows is None:
             self._count.setText("")
         elif rows.total > len(rows):
-            self._count.setText(f"{count:,} of the first {len(rows):,} objects")
+            self._count.setText(f"{count:,} of the first {counted(len(rows), 'object')}")
         else:
-            self._count.setText(f"{count:,} of {len(rows):,} objects")
+            self._count.setText(f"{count:,} of {counted(len(rows), 'object')}")
 
     def _show_histogram(self) -> None:
         rows, name = self.model.rows, self.measure.currentText()

@@ -9,7 +9,10 @@ from tilescope.domain.slide import SlideInfo
 
 
 class PlaneBar(QWidget):
-    """One slider per axis that has more than one position; ``moved`` tells the plane."""
+    """One slider per axis that has more than one position; ``moved`` tells the plane.
+
+    ``z`` is that of focal planes, ``t`` that of time points.
+    """
 
     moved = Signal(int)
 
@@ -18,14 +21,14 @@ class PlaneBar(QWidget):
         self._z_count = info.z
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 2, 8, 2)
-        self._z = self._slider("Focal plane", info.z, info.z // 2, layout)
-        self._t = self._slider("Time", info.t, 0, layout)
+        self.z = self._slider("Focal plane", info.z, info.z // 2, layout)
+        self.t = self._slider("Time", info.t, 0, layout)
         self.setVisible(info.z * info.t > 1)
 
     @property
     def plane(self) -> int:
         """Index of the plane, ``t * z_count + z``."""
-        return self._t.value() * self._z_count + self._z.value()
+        return self.t.value() * self._z_count + self.z.value()
 
     def _slider(self, name: str, count: int, value: int, layout: QHBoxLayout) -> QSlider:
         slider = QSlider(Qt.Orientation.Horizontal)

@@ -1,9 +1,9 @@
-"""Projects, and objects that come from other programs or go to them, as commands."""
+"""Projects, and files that were opened before, as commands."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,26 +12,17 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu, QMessageBox
 
-from tilescope.errors import UsageError
-from tilescope.exchange.findings import Finding
+from tilescope.errors import ProjectError, ProjectReadOnly
 from tilescope.io.registry import open_slide
-from tilescope.jobs.export_objects import ExportRequest, ExportResult, export_objects
-from tilescope.jobs.import_objects import (
-    ImportRequest,
-    ImportResult,
-    OnCount,
-    import_objects,
-)
 from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.store.project import Project, SlideRecord
 from tilescope_desktop.bridge.annotations import Annotations
-from tilescope_desktop.bridge.lending import lend
 from tilescope_desktop.bridge.loans import ProjectLent
 from tilescope_desktop.bridge.project_desk import Moved, Stranded
-from tilescope_desktop.bridge.work import Job, Report
+from tilescope_desktop.model.captions import caption
 from tilescope_desktop.model.commands import Command
-from tilescope_desktop.model.notices import Notice, subject, subject_of, words_of
-from tilescope_desktop.model.places import PROJECT_SUFFIX, now
+from tilescope_desktop.model.notices import Notice, subject, subject_of, unkept, words_of
+from tilescope_desktop.model.places import PROJECT_SUFFIX
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.named_file import completed
@@ -40,20 +31,11 @@ from tilescope_desktop.view.snapshot import Snapshot, picture_commands
 from tilescope_desktop.view.tool_bench import ToolBench
 
 _PROJECTS = f"Tilescope project (*{PROJECT_SUFFIX})"
-#: Formats by the ending of the file's name; the first is offered first.
-_EXPORTS = (
-    ("geojson", "GeoJSON (*.geojson)", ".geojson"),
-    ("geojson.gz", "Packed GeoJSON (*.geojson.gz)", ".geojson.gz"),
-    ("csv", "Table (*.csv)", ".csv"),
-    ("coco", "COCO (*.json)", ".json"),
-    ("asap", "ASAP (*.xml)", ".xml"),
-    ("label-tiff", "Label image (*.tiff)", ".tiff"),
-)
-_IMPORTS = "Annotations (*.geojson *.json *.gz *.xml *.ndpa);;All files (*)"
 #: What failures of edits are known by; the next edit that is saved settles them.
 _EDIT = "edit"
 #: Nothing settles this: what was refused is not done by what is saved later.
 _LENT = "lent"
+_READ_ONLY = "read-only"
 _MISSING, _DISPLACED = "missing", "displaced"
 #: Slides of a project that are opened with it; the others wait to be asked for.
 _OPENED_WITH = 4
@@ -69,8 +51,6 @@ class ProjectDesktop:
     opener: FileOpener
     notices: NoticeBar
     _records: list[SlideRecord] = field(default_factory=list)
-    _job: Job | None = None
-    _going: object = None
     _displaced: Notice | None = None
     _left: Hashable = None
 
@@ -171,111 +151,13 @@ class ProjectDesktop:
         if chosen:
             self._relink(record, Path(chosen))
 
-    # -- objects in and out -----------------------------------------------------------------------
-
-    def choose_import(self) -> None:
-        """Import a file that the user chooses."""
-        name, _ = QFileDialog.getOpenFileName(self.window, "Import objects", "", _IMPORTS)
-        if name:
-            self.take_objects(Path(name))
-
-    def take_objects(self, file: Path) -> None:
-        """Import the objects of a file onto the slide in front."""
-        tab = self.window.tab
-        if tab is None:
-            self.window.show_error(UsageError(f"{file.name}: open the slide it belongs to first"))
-            return
-        slide, status = str(tab.path), self.window.status
-        going = status.begin(f"Importing {file.name} (Esc cancels)")
-
-        def done(result: ImportResult) -> None:
-            end()
-            self.notices.settle(file)
-            self._note_saved(f"saved {now():%H:%M:%S}")
-            what = "object" if result.objects == 1 else "objects"
-            self._say(f"{result.objects:,} {what} from {file.name}{_left_out(result.left_out)}")
-
-        def end() -> None:
-            self._end_job(going)
-
-        self._begin_job(
-            going,
-            lend(
-                self.annotations,
-                self.window.work,
-                "import",
-                lambda path, token, report: import_objects(
-                    ImportRequest(path, file, slide), token, _counter(report)
-                ),
-                done,
-                lambda n: status.tell(going, f"Importing {file.name}: {n:,} objects (Esc cancels)"),
-                end,
-            ),
-        )
-
-    def choose_export(self) -> None:
-        """Export the objects of the slide in front to a file that the user names."""
-        tab = self.window.tab
-        slide = self.bench.front_slide
-        if tab is None or slide is None or slide.number is None:
-            self.window.show_error(UsageError("there are no objects on this slide to export"))
-            return
-        titles = ";;".join(title for _, title, _ in _EXPORTS)
-        name, title = QFileDialog.getSaveFileName(
-            self.window, "Export objects", f"{tab.path.stem}.geojson", titles
-        )
-        kind = next((k for k in _EXPORTS if k[1] == title), _EXPORTS[0])
-        out = completed(self.window, name, kind[2])
-        if out is not None:
-            self.export(out, kind[0])
-
-    def export(self, out: Path, format_name: str) -> None:
-        """Export the objects of the slide in front."""
-        tab, project = self.window.tab, self.annotations.project
-        if tab is None or project is None:
-            return
-
-        status = self.window.status
-        going = status.begin(f"Exporting to {out.name} (Esc cancels)")
-
-        def done(result: ExportResult) -> None:
-            self._end_job(going)
-            self.notices.settle(out)
-            self._say(f"{result.objects:,} objects to {out.name}{_left_out(result.left_out)}")
-
-        def failed(error: BaseException) -> None:
-            self._end_job(going)
-            self.notices.fail(error, subject(out))
-
-        request = ExportRequest(project.path, format_name, out, str(tab.path))
-        self._begin_job(
-            going,
-            self.window.work.start(
-                "export",
-                lambda token, report: export_objects(request, token, _counter(report)),
-                done,
-                failed,
-                lambda n: status.tell(
-                    going, f"Exporting to {out.name}: {n:,} objects (Esc cancels)"
-                ),
-                on_cancelled=lambda _result: self._end_job(going),
-            ),
-        )
-
-    def cancel(self) -> bool:
-        """Stop an import or export; False when there is none."""
-        job = self._job
-        if job is None or job.token.is_cancelled:
-            return False
-        job.cancel()
-        self.window.status.tell(self._going, "Cancelling…")
-        return True
+    # -- what was opened before -------------------------------------------------------------------
 
     def fill_recent(self, menu: QMenu) -> None:
         """List files that were opened."""
         menu.clear()
         for path in self.annotations.remembered.recent:
-            action = QAction(path.name, menu)
+            action = QAction(caption(path.name), menu)
             action.setToolTip(str(path))
             action.triggered.connect(lambda _checked=False, path=path: self.opener.open([path]))
             menu.addAction(action)
@@ -285,19 +167,6 @@ class ProjectDesktop:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _begin_job(self, going: object, job: Job | None) -> None:
-        if job is None:
-            self.window.status.end(going)
-        else:
-            self._job, self._going = job, going
-
-    def _end_job(self, going: object) -> None:
-        """Say no longer that an import or export goes on, and that it was cancelled if it was."""
-        self.window.status.end(going)
-        job, self._job = self._job, None
-        if job is not None and job.token.is_cancelled:
-            self._say("Cancelled; nothing was changed")
-
     def _note_saved(self, text: str) -> None:
         """Say when the last edit was saved; what kept one from it is over."""
         self.notices.settle(_EDIT)
@@ -305,6 +174,10 @@ class ProjectDesktop:
 
     def _tell_refusal(self, error: BaseException) -> None:
         """Tell why an edit was not made; one that came while a job wrote has to be made again."""
+        if isinstance(error, ProjectError):
+            if not isinstance(error, ProjectReadOnly):
+                self.window.status.show_saved("not saved")
+            error = error if self.annotations.project is None else unkept(error)
         self.notices.fail(error, _LENT if isinstance(error, ProjectLent) else _EDIT)
 
     def _tell_failure(self, error: BaseException) -> None:
@@ -412,13 +285,19 @@ class ProjectDesktop:
         project = self.annotations.project
         if project is not None:
             self.notices.settle(project.path)
-        self.window.setWindowTitle(
-            "Tilescope" if project is None else f"{project.path.stem} - Tilescope"
-        )
-        if project is not None and project.statement and not project.writable:
+        if project is None:
+            self.window.setWindowTitle("Tilescope")
+            self.window.status.show_saved("")
+            return
+        mark = "" if project.writable else f" ({_READ_ONLY})"
+        self.window.setWindowTitle(f"{project.path.stem}{mark} - Tilescope")
+        if not project.writable:
             self._say(project.statement)
-        is_saved = project is not None and not self.annotations.is_stranded
-        self.window.status.show_saved("all changes saved" if is_saved else "")
+            self.window.status.show_saved(_READ_ONLY, project.statement)
+        else:
+            self.window.status.show_saved(
+                "" if self.annotations.is_stranded else "all changes saved"
+            )
 
     def _name_commands(self) -> None:
         for name, word, label in (
@@ -432,7 +311,7 @@ class ProjectDesktop:
 
 
 def project_commands(desktop: ProjectDesktop) -> list[Command]:
-    """Return the commands of the File menu that concern projects, exchange and pictures."""
+    """Return the commands of the File menu that concern projects and pictures."""
     annotations, window = desktop.annotations, desktop.window
 
     def has_project() -> bool:
@@ -456,16 +335,9 @@ def project_commands(desktop: ProjectDesktop) -> list[Command]:
         command("save-as", "Save project as…", desktop.save_as, "", has_project),
         command("close", "Close project", desktop.close, "", has_project),
         command("relink", "Find a slide that was moved…", desktop.relink, "", has_project),
-        command("import", "Import objects…", desktop.choose_import, "Ctrl+I", has_slide),
-        command("export", "Export objects…", desktop.choose_export, "Ctrl+E", has_project),
         Command("view.notices", "Go to the notices", "View", desktop.notices.focus, "F7"),
         *picture_commands(Snapshot(window, desktop.bench, annotations), has_slide),
     ]
-
-
-def _left_out(findings: Sequence[Finding]) -> str:
-    count = sum(one.count for one in findings)
-    return "" if not count else f"; {count:,} left out: {findings[0].reason}"
 
 
 def _relinked(
@@ -473,10 +345,3 @@ def _relinked(
 ) -> list[SlideRecord]:
     project.relink(record.slide, path, identity)
     return project.slides()
-
-
-def _counter(report: Report) -> OnCount:
-    def tell(count: int) -> None:
-        report(count)
-
-    return tell

@@ -29,6 +29,8 @@ from tilescope_desktop.model.run_settings import Extent, RunChoice, progress_tex
 AUTO = "auto"
 
 _MIB = 1 << 20
+#: What manifests say where nobody said under which licence weights are.
+_NO_LICENCE = "unknown"
 #: No class is chosen, which is not the same as what has no class.
 _NOTHING = object()
 _LEAST_MIB, _MOST_MIB, _STEP_MIB = 256, 1 << 20, 256
@@ -246,7 +248,8 @@ class RunPanel(QWidget):
             self._about.clear()
             return
         classes = ", ".join(spec.classes)
-        self._about.setText(f"{spec.id} {spec.version}: {classes}. {spec.licence}")
+        licence = "Licence unknown" if spec.licence == _NO_LICENCE else spec.licence
+        self._about.setText(f"{spec.id} {spec.version}: {classes}. {licence}")
         for name, parameter in spec.parameters.items():
             box = QDoubleSpinBox()
             box.setDecimals(3)

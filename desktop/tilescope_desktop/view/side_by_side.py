@@ -139,6 +139,7 @@ class _Side(QWidget):
     def __init__(self, tab: SlideTab, place: str) -> None:
         super().__init__()
         self._name = QLabel(tab.path.name)
+        self._name.setTextFormat(Qt.TextFormat.PlainText)
         self._name.setToolTip(str(tab.path))
         self._name.setMinimumWidth(20)
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PySide6.QtCore import QSignalBlocker, Signal
-from PySide6.QtWidgets import QTabWidget, QWidget
+from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtWidgets import QTabBar, QTabWidget, QWidget
 
+from tilescope_desktop.model.captions import caption
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.side_by_side import SideBySide
 from tilescope_desktop.view.slide_tab import SlideTab
+
+#: A tab is as wide as so many characters at most; the middle of what is longer is left out.
+_WIDEST_TAB_CHARS = 40
+
+
+class _TabBar(QTabBar):
+    def tabSizeHint(self, index: int) -> QSize:  # noqa: N802 - Qt's name
+        """Return the size of a tab; called by Qt."""
+        widest = _WIDEST_TAB_CHARS * self.fontMetrics().averageCharWidth()
+        return super().tabSizeHint(index).boundedTo(QSize(widest, self.maximumHeight()))
 
 
 class SlidePages(QTabWidget):
@@ -27,6 +38,8 @@ class SlidePages(QTabWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setTabBar(_TabBar())
+        self.setElideMode(Qt.TextElideMode.ElideMiddle)
         self.setDocumentMode(True)
         self.setTabsClosable(True)
         self.setMovable(True)
@@ -92,7 +105,7 @@ class SlidePages(QTabWidget):
             pair.close_wanted.connect(self.close_wanted)
             pair.link.changed.connect(self.link_changed)
             pair.separate_wanted.connect(lambda: self.separate(left))
-            self.insertTab(index, pair, pair.title)
+            self.insertTab(index, pair, caption(pair.title))
             self.setTabToolTip(index, "\n".join(str(tab.path) for tab in pair.slides))
             self.setCurrentIndex(index)
         # The one beside it has moved it when it got its new size.
@@ -120,7 +133,7 @@ class SlidePages(QTabWidget):
     # -- inside -----------------------------------------------------------------------------------
 
     def _insert(self, index: int, tab: SlideTab) -> int:
-        place = self.insertTab(index, tab, tab.path.name)
+        place = self.insertTab(index, tab, caption(tab.path.name))
         self.setTabToolTip(place, str(tab.path))
         return place
 

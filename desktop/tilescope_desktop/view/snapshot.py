@@ -9,6 +9,7 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice
 from PySide6.QtGui import QImage, QImageWriter, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QFileDialog
 
+from tilescope.domain.counts import counted
 from tilescope.errors import UsageError
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Project, View
@@ -92,7 +93,7 @@ class Snapshot:
         self._window.work.start(
             "picture",
             run,
-            lambda count: self._say(f"Saved {path.name} with {count:,} objects as lines"),
+            lambda count: self._say(f"Saved {path.name} with {counted(count, 'object')} as lines"),
             self._window.show_error,
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QStatusBar, QWidget
 
 from tilescope.domain.geometry import Point
@@ -18,6 +21,33 @@ from tilescope_desktop.view.slide_tab import SlideTab
 _MEMORY_EVERY_MS = 1000
 
 
+class _News(QLabel):
+    """Words as far as there is room for them, all of them in the tool tip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._words = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def say(self, words: str) -> None:
+        """Show other words."""
+        self._words = " ".join(words.splitlines())
+        self.setToolTip(f"<p>{escape(words)}</p>" if words else "")
+        self.setAccessibleDescription(words)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
+        """Show as much as there is room for now; called by Qt."""
+        if self._words:
+            self._fit()
+        super().resizeEvent(event)
+
+    def _fit(self) -> None:
+        right = Qt.TextElideMode.ElideRight
+        self.setText(self.fontMetrics().elidedText(self._words, right, self.width()))
+
+
 class Status(QStatusBar):
     """What the window has to say all the time, what goes on, and passing news in front of it.
 
@@ -31,10 +61,11 @@ class Status(QStatusBar):
         self._caches = caches
         self._tab: SlideTab | None = None
         self._going: dict[object, str] = {}
-        self._news = QLabel()
-        self._news.setTextFormat(Qt.TextFormat.PlainText)
+        self._passing = ""
+        self._passes = QTimer(self, singleShot=True)
+        self._passes.timeout.connect(self.clearMessage)
+        self._news = _News()
         self._news.setAccessibleName("What goes on")
-        self._news.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.addWidget(self._news, 1)
         self._place = QLabel()
         self._magnification = QLabel()
@@ -63,6 +94,25 @@ class Status(QStatusBar):
         """What goes on, in words; of several things the one that began or went on last."""
         return next(reversed(self._going.values()), "")
 
+    def showMessage(self, text: str, timeout: int | None = None) -> None:  # noqa: N802 - Qt's name
+        """Say something for so many milliseconds, else until the next news.
+
+        Qt would cut it off where the read-outs begin, and have menus take it away.
+        """
+        self._passing = text
+        self._passes.stop()
+        if text and timeout:
+            self._passes.start(timeout)
+        self._show_news()
+
+    def clearMessage(self) -> None:  # noqa: N802 - Qt's name
+        """Say no longer what passes."""
+        self.showMessage("")
+
+    def currentMessage(self) -> str:  # noqa: N802 - Qt's name
+        """Return what passes, empty for nothing."""
+        return self._passing
+
     def begin(self, text: str) -> object:
         """Say that something goes on until it is ended by what is returned."""
         key = object()
@@ -73,12 +123,12 @@ class Status(QStatusBar):
         """Say how far something is; no menu takes it away."""
         self._going.pop(key, None)
         self._going[key] = text
-        self._news.setText(self.going)
+        self._show_news()
 
     def end(self, key: object) -> None:
         """Say no longer that something goes on."""
         self._going.pop(key, None)
-        self._news.setText(self.going)
+        self._show_news()
 
     def follow(self, tab: SlideTab | None) -> None:
         """Speak of another slide."""
@@ -100,9 +150,13 @@ class Status(QStatusBar):
         """Say where the cursor is on a slide."""
         self._place.setText(place_text(point_l0, tab.um_per_px))
 
-    def show_saved(self, text: str) -> None:
-        """Say when annotations were saved last, ``saved 12:03:07``."""
+    def show_saved(self, text: str, why: str = "") -> None:
+        """Say when annotations were saved last, ``saved 12:03:07``, or why they are not."""
         self._saved.setText(text)
+        self._saved.setToolTip(why)
+
+    def _show_news(self) -> None:
+        self._news.say(self._passing or self.going)
 
     def _show_memory(self) -> None:
         uses = [cache.use for cache in self._caches]

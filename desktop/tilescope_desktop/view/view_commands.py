@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog, QSlider
 
 from tilescope.errors import TilescopeError
 from tilescope.io.associated import read_associated
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.pictures_dialog import PicturesDialog
+from tilescope_desktop.view.plane_bar import PlaneBar
 from tilescope_desktop.view.slide_tab import SlideTab
 
 _STEP = 1.5
@@ -82,6 +83,7 @@ def view_commands(window: MainWindow) -> list[Command]:
         move("turn", "Turn clockwise", "Ctrl+Right", lambda tab: _turn(tab, _TURN_DEG)),
         move("turn-back", "Turn back", "Ctrl+Left", lambda tab: _turn(tab, -_TURN_DEG)),
         move("flip", "Flip left and right", "Ctrl+Shift+F", _flip),
+        *_plane_commands(window),
         command(
             "map",
             "Overview map",
@@ -116,6 +118,30 @@ def _has_slide(window: MainWindow) -> Callable[[], bool]:
 
 def _of_tab(window: MainWindow, tell: Callable[[SlideTab], bool]) -> Callable[[], bool]:
     return lambda: window.tab is not None and tell(window.tab)
+
+
+def _plane_commands(window: MainWindow) -> list[Command]:
+    """Return the commands that go to other planes of the slide in front."""
+
+    def command(
+        key: str, title: str, shortcut: str, axis: Callable[[PlaneBar], QSlider], steps: int
+    ) -> Command:
+        def run() -> None:
+            if window.tab is not None:
+                slider = axis(window.tab.planes)
+                slider.setValue(slider.value() + steps)
+
+        can = _of_tab(window, lambda tab: axis(tab.planes).maximum() > 0)
+        return Command(f"view.{key}", title, "View/Planes", run, shortcut, can)
+
+    return [
+        command("next-focus", "Next focal plane", "PgUp", lambda planes: planes.z, 1),
+        command("previous-focus", "Previous focal plane", "PgDown", lambda planes: planes.z, -1),
+        command("next-time", "Next time point", "Shift+PgUp", lambda planes: planes.t, 1),
+        command(
+            "previous-time", "Previous time point", "Shift+PgDown", lambda planes: planes.t, -1
+        ),
+    ]
 
 
 def _channel_command(window: MainWindow, number: int) -> Command:

@@ -1,0 +1,220 @@
+"""Objects that come from other programs or go to them, as commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PySide6.QtWidgets import QFileDialog
+
+from tilescope.domain.counts import counted
+from tilescope.errors import UsageError
+from tilescope.exchange.findings import Finding
+from tilescope.jobs.export_objects import ExportRequest, ExportResult, export_objects
+from tilescope.jobs.import_objects import (
+    ImportRequest,
+    ImportResult,
+    OnCount,
+    import_objects,
+)
+from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.lending import lend
+from tilescope_desktop.bridge.work import Job, Report
+from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.notices import subject
+from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.named_file import completed
+from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.tool_bench import ToolBench
+
+#: Formats by the ending of the file's name; the first is offered first.
+_EXPORTS = (
+    ("geojson", "GeoJSON (*.geojson)", ".geojson"),
+    ("geojson.gz", "Packed GeoJSON (*.geojson.gz)", ".geojson.gz"),
+    ("csv", "Table (*.csv)", ".csv"),
+    ("parquet", "Table, Parquet (*.parquet)", ".parquet"),
+    ("geoparquet", "GeoParquet (*.geo.parquet)", ".geo.parquet"),
+    ("spatialdata", "SpatialData (*.zarr)", ".zarr"),
+    ("coco", "COCO (*.json)", ".json"),
+    ("asap", "ASAP (*.xml)", ".xml"),
+    ("dicom", "DICOM annotations (*.dcm)", ".dcm"),
+    ("label-tiff", "Label image (*.tiff)", ".tiff"),
+    ("ome-zarr", "Label image, OME-Zarr (*.ome.zarr)", ".ome.zarr"),
+)
+_IMPORTS = "Annotations (*.geojson *.json *.gz *.xml *.ndpa *.dcm);;All files (*)"
+_SAY_MS = 8000
+
+
+@dataclass(eq=False)
+class ObjectExchange:
+    """Imports and exports of a window, one at a time."""
+
+    window: MainWindow
+    annotations: Annotations
+    bench: ToolBench
+    notices: NoticeBar
+    _job: Job | None = None
+    _going: object = None
+
+    def choose_import(self) -> None:
+        """Import a file that the user chooses."""
+        name, _ = QFileDialog.getOpenFileName(self.window, "Import objects", "", _IMPORTS)
+        if name:
+            self.take_objects(Path(name))
+
+    def choose_labels(self) -> None:
+        """Import a label image that the user chooses, which is a folder."""
+        name = QFileDialog.getExistingDirectory(self.window, "Import an OME-Zarr of labels")
+        if name:
+            self.take_objects(Path(name))
+
+    def take_objects(self, file: Path) -> None:
+        """Import the objects of a file onto the slide in front."""
+        tab = self.window.tab
+        if tab is None:
+            self.window.show_error(UsageError(f"{file.name}: open the slide it belongs to first"))
+            return
+        slide, status = str(tab.path), self.window.status
+        going = status.begin(f"Importing {file.name} (Esc cancels)")
+
+        def done(result: ImportResult) -> None:
+            end()
+            self.notices.settle(file)
+            objects = counted(result.objects, "object")
+            self._say(f"{objects} from {file.name}{_left_out(result.left_out)}")
+
+        def end() -> None:
+            self._end_job(going)
+
+        self._begin_job(
+            going,
+            lend(
+                self.annotations,
+                self.window.work,
+                "import",
+                lambda path, token, report: import_objects(
+                    ImportRequest(path, file, slide), token, _counter(report)
+                ),
+                done,
+                lambda n: status.tell(going, f"Importing {file.name}: {_going_on(n)}"),
+                end,
+            ),
+        )
+
+    def choose_export(self) -> None:
+        """Export the objects of the slide in front to a file that the user names."""
+        tab = self.window.tab
+        slide = self.bench.front_slide
+        if tab is None or slide is None or slide.number is None:
+            self.window.show_error(UsageError("there are no objects on this slide to export"))
+            return
+        titles = ";;".join(title for _, title, _ in _EXPORTS)
+        name, title = QFileDialog.getSaveFileName(
+            self.window, "Export objects", f"{tab.path.stem}.geojson", titles
+        )
+        kind = next((k for k in _EXPORTS if k[1] == title), _EXPORTS[0])
+        out = completed(self.window, name, kind[2])
+        if out is not None:
+            self.export(out, kind[0])
+
+    def export(self, out: Path, format_name: str) -> None:
+        """Export the objects of the slide in front."""
+        tab, project = self.window.tab, self.annotations.project
+        if tab is None or project is None:
+            return
+
+        status = self.window.status
+        going = status.begin(f"Exporting to {out.name} (Esc cancels)")
+
+        def done(result: ExportResult) -> None:
+            self._end_job(going)
+            self.notices.settle(out)
+            objects = counted(result.objects, "object")
+            self._say(f"{objects} to {out.name}{_left_out(result.left_out)}")
+
+        def failed(error: BaseException) -> None:
+            self._end_job(going)
+            self.notices.fail(error, subject(out))
+
+        request = ExportRequest(project.path, format_name, out, str(tab.path))
+        self._begin_job(
+            going,
+            self.window.work.start(
+                "export",
+                lambda token, report: export_objects(request, token, _counter(report)),
+                done,
+                failed,
+                lambda n: status.tell(going, f"Exporting to {out.name}: {_going_on(n)}"),
+                on_cancelled=lambda _result: self._end_job(going),
+            ),
+        )
+
+    def cancel(self) -> bool:
+        """Stop an import or export; False when there is none."""
+        job = self._job
+        if job is None or job.token.is_cancelled:
+            return False
+        job.cancel()
+        self.window.status.tell(self._going, "Cancelling…")
+        return True
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _begin_job(self, going: object, job: Job | None) -> None:
+        if job is None:
+            self.window.status.end(going)
+        else:
+            self._job, self._going = job, going
+
+    def _end_job(self, going: object) -> None:
+        """Say no longer that an import or export goes on, and that it was cancelled if it was."""
+        self.window.status.end(going)
+        job, self._job = self._job, None
+        if job is not None and job.token.is_cancelled:
+            self._say("Cancelled; nothing was changed")
+
+    def _say(self, text: str) -> None:
+        self.window.status.showMessage(text, _SAY_MS)
+
+
+def exchange_commands(exchange: ObjectExchange) -> list[Command]:
+    """Return the commands of the File menu that import and export."""
+
+    def has_slide() -> bool:
+        return exchange.window.tab is not None
+
+    def has_project() -> bool:
+        return exchange.annotations.project is not None
+
+    def command(
+        key: str,
+        title: str,
+        run: Callable[[], None],
+        shortcut: str,
+        is_enabled: Callable[[], bool],
+    ) -> Command:
+        return Command(f"project.{key}", title, "File", run, shortcut, is_enabled)
+
+    return [
+        command("import", "Import objects…", exchange.choose_import, "Ctrl+I", has_slide),
+        command("import-labels", "Import a label image…", exchange.choose_labels, "", has_slide),
+        command("export", "Export objects…", exchange.choose_export, "Ctrl+E", has_project),
+    ]
+
+
+def _going_on(count: object) -> str:
+    assert isinstance(count, int)  # of ``_counter``
+    return f"{counted(count, 'object')} (Esc cancels)"
+
+
+def _left_out(findings: Sequence[Finding]) -> str:
+    count = sum(one.count for one in findings)
+    return "" if not count else f"; {count:,} left out: {findings[0].reason}"
+
+
+def _counter(report: Report) -> OnCount:
+    def tell(count: int) -> None:
+        report(count)
+
+    return tell

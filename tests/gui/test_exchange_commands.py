@@ -1,0 +1,127 @@
+"""Exports and imports as users do them: by the menu and Qt's own dialogs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeDatabase, Qt, QTimer
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit
+from tests.gui.hand import Hand
+
+from tilescope.exchange.formats import FORMATS
+
+RETURN = Qt.Key.Key_Return
+
+
+def in_dialog(hand: Hand, act: Callable[[QFileDialog], None]) -> None:
+    """Do something in the next dialog of files, once it is there; it is closed then."""
+    looks = QTimer(hand.window, interval=20)
+
+    def look() -> None:
+        dialog = QApplication.activeModalWidget()
+        if isinstance(dialog, QFileDialog) and dialog.isVisible():
+            looks.stop()
+            try:
+                act(dialog)
+            finally:
+                if dialog.isVisible():  # the test would wait for ever
+                    dialog.reject()
+
+    looks.timeout.connect(look)
+    looks.start()
+
+
+def type_name(hand: Hand, dialog: QFileDialog, path: Path) -> None:
+    line = dialog.findChild(QLineEdit, "fileNameEdit")
+    line.clear()
+    hand.qtbot.keyClicks(line, str(path))
+    hand.qtbot.keyClick(line, RETURN)
+
+
+def export(hand: Hand, title: str, path: Path) -> None:
+    def act(dialog: QFileDialog) -> None:
+        assert title in dialog.nameFilters()
+        dialog.selectNameFilter(title)
+        type_name(hand, dialog, path)
+
+    in_dialog(hand, act)
+    hand.act("project.export")
+    hand.wait()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kinds_of_files() -> None:
+    """Have Qt read what kinds of files there are, which it keeps open from the first dialog on."""
+    QMimeDatabase().mimeTypeForName("text/plain").isValid()
+
+
+@pytest.fixture
+def drawn(hand: Hand) -> Hand:
+    hand.act("tool.rectangle")
+    hand.drag((100, 100), (150, 150), (220, 190))
+    hand.deselect()
+    return hand
+
+
+@pytest.mark.parametrize(
+    ("title", "ending", "needs"),
+    [
+        ("Table, Parquet (*.parquet)", ".parquet", "pyarrow"),
+        ("GeoParquet (*.geo.parquet)", ".geo.parquet", "pyarrow"),
+        ("SpatialData (*.zarr)", ".zarr", "pyarrow"),
+        ("DICOM annotations (*.dcm)", ".dcm", "pydicom"),
+        ("Label image, OME-Zarr (*.ome.zarr)", ".ome.zarr", "zarr"),
+        ("Label image (*.tiff)", ".tiff", "tifffile"),
+    ],
+)
+def test_every_format_that_can_be_written_is_in_the_menu(
+    drawn: Hand, tmp_path: Path, title: str, ending: str, needs: str
+) -> None:
+    pytest.importorskip(needs)
+    export(drawn, title, tmp_path / "out")
+    path = tmp_path / f"out{ending}"
+    assert path.exists(), drawn.window.notices.text
+    assert path.is_dir() == ending.endswith("zarr")
+    assert drawn.window.status.currentMessage().startswith(f"1 object to {path.name}")
+
+
+def test_the_dialog_offers_all_formats_there_are(drawn: Hand) -> None:
+    offered: list[str] = []
+
+    def act(dialog: QFileDialog) -> None:
+        offered.extend(dialog.nameFilters())
+        dialog.reject()
+
+    in_dialog(drawn, act)
+    drawn.act("project.export")
+    endings = {one[one.index("*") + 1 : -1] for one in offered}
+    for known in FORMATS:
+        if known.write is not None or known.paint is not None:
+            assert endings & set(known.suffixes), known.name
+
+
+def test_labels_go_out_and_come_in_by_the_menu(drawn: Hand, tmp_path: Path) -> None:
+    export(drawn, "Label image, OME-Zarr (*.ome.zarr)", tmp_path / "out")
+    (before,) = drawn.shapes()
+    drawn.act("edit.all")
+    drawn.act("edit.delete")
+    assert drawn.shapes() == []
+
+    in_dialog(drawn, lambda dialog: type_name(drawn, dialog, tmp_path / "out.ome.zarr"))
+    drawn.act("project.import-labels")
+    (after,) = drawn.shapes()
+    assert after.intersection(before).area > 0.95 * after.union(before).area
+
+
+def test_files_of_dicom_are_seen_in_the_dialog_of_imports(drawn: Hand, tmp_path: Path) -> None:
+    filters: list[str] = []
+
+    def act(dialog: QFileDialog) -> None:
+        filters.extend(dialog.nameFilters())
+        dialog.reject()
+
+    in_dialog(drawn, act)
+    drawn.act("project.import")
+    assert "*.dcm" in filters[0]
