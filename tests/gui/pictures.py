@@ -19,8 +19,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import pytest
-from PySide6.QtCore import QEventLoop, QPoint, Qt
-from PySide6.QtGui import QAction
+from PySide6.QtCore import QEvent, QEventLoop, QPoint, Qt
+from PySide6.QtGui import QAction, QPixmap
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QLineEdit
 from tests.gui.map_models import filled_store
@@ -198,13 +198,20 @@ def class_map(scene: Scene) -> None:
     dock.raise_()
 
 
+#: Where nuclei lie in the view of :func:`clicked`.
+_NUCLEI = (
+    *((350, 416), (366, 489), (399, 674), (609, 552), (677, 509)),
+    *((395, 296), (491, 459), (589, 379), (678, 413), (315, 445)),
+)
+
+
 def clicked(scene: Scene) -> None:
     """Nuclei, each outlined by one click."""
     tab = scene.open(HES)
     scene.go(1180, 860, 0.35)
     scene.do("tool.click")
     scene.settle()
-    for x, y in ((172, 558), (367, 520), (295, 585), (350, 425), (125, 460), (157, 644)):
+    for x, y in _NUCLEI:
         QTest.mouseClick(tab.view, Qt.MouseButton.LeftButton, pos=QPoint(x, y))
         scene.settle()
 
@@ -298,8 +305,9 @@ def main() -> int:
     return 0
 
 
-def _take(window: MainWindow) -> object:
+def _take(window: MainWindow) -> QPixmap:
     """Return the window with the dialog that is open in front of it."""
+    QApplication.sendPostedEvents(None, QEvent.Type.LayoutRequest.value)  # of new words
     picture = window.grab()
     for dialog in window.findChildren(QDialog):
         if dialog.isVisible():
