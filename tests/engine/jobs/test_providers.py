@@ -109,8 +109,8 @@ def test_a_run_goes_on_with_the_backend_it_was_begun_with(tmp_path: Path) -> Non
 
 @pytest.fixture
 def slide(tmp_path: Path) -> Path:
-    pixels = np.full((300, 400, 3), 250, np.uint8)
-    pixels[40:60, 50:80] = pixels[200:240, 300:330] = 20
+    pixels = np.full((300, 400, 3), 10, np.uint8)
+    pixels[40:60, 50:80] = pixels[200:240, 300:330] = 230
     return write_tiff_pyramid(tmp_path / "slide.tiff", [pixels])
 
 
