@@ -27,6 +27,7 @@ from tilescope_desktop.view.habit_commands import habit_commands
 from tilescope_desktop.view.held_tool import HeldTool
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MAP_SUFFIXES
+from tilescope_desktop.view.middle_commands import middle_commands
 from tilescope_desktop.view.name_overlay import Names
 from tilescope_desktop.view.preferences import Preferences
 from tilescope_desktop.view.preset_bar import PresetBar
@@ -66,6 +67,7 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     Names(window, objects.bench, objects.annotations, window.work)
     Clicking(window, objects, raw)
     window.add_commands(habit_commands(window, objects.bench, objects.annotations))
+    window.add_commands(middle_commands(window, objects.bench, objects.annotations))
     window.add_commands(view_commands(window))
     window.add_commands(compare_commands(window))
     Preferences(window, Settings(folder or data_folder()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QApplication
 from tests.gui.hand import ALT, LEFT, NONE, SHIFT, Hand
 
+from tilescope.domain.geometry import Point
 from tilescope_desktop.model.tools.brush import BrushTool
 from tilescope_desktop.model.tools.tool import Draw
 from tilescope_desktop.view.name_overlay import NameOverlay
@@ -244,3 +246,28 @@ def test_space_shows_a_hand(active: Hand) -> None:
     active.qtbot.mouseRelease(active.view, LEFT, NONE, QPoint(300, 300))
     active.qtbot.keyRelease(active.view, _KEY.Key_Space)
     assert active.view.cursor().shape() == Qt.CursorShape.CrossCursor
+
+
+@pytest.mark.parametrize("turned_deg", [0.0, 30.0])
+def test_shapes_are_drawn_without_a_mouse(active: Hand, turned_deg: float) -> None:
+    viewport = replace(active.view.viewport, rotation_deg=turned_deg)
+    active.view.move_to(viewport)
+    keys = Qt.KeyboardModifier.ControlModifier | SHIFT
+    for key in (_KEY.Key_B, _KEY.Key_E, _KEY.Key_D):
+        active.key(key, keys)
+        active.wait()
+    rectangle, ellipse, point = sorted(active.shapes(), key=lambda one: -one.area)
+    across, down = viewport.width / 2, viewport.height / 2
+    seen = [viewport.to_screen(Point(*place)) for place in rectangle.exterior.coords]
+    assert {(round(one.x * 2), round(one.y * 2)) for one in seen} == {
+        (round(x * 2), round(y * 2))
+        for x in (across / 2, 1.5 * across)
+        for y in (down / 2, 1.5 * down)
+    }
+    assert ellipse.area == pytest.approx(np.pi / 4 * across * down, rel=0.01)
+    assert ellipse.centroid.distance(point) < 0.5
+    assert (point.x, point.y) == (viewport.centre_l0.x, viewport.centre_l0.y)
+    assert len(active.annotations.selected_ids) == 1
+    active.key(_KEY.Key_Delete)
+    active.wait()
+    assert len(active.shapes()) == 2

@@ -18,6 +18,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
     "Edit": (
         ("edit.undo", "edit.redo"),
         ("edit.delete", "edit.duplicate", "edit.restore", "edit.whole"),
+        ("edit.middle-rectangle", "edit.middle-ellipse", "edit.middle-point"),
         ("edit.all", "edit.all-annotations", "edit.all-detections", "edit.none"),
         ("edit.toggle-lock", "edit.lock", "edit.unlock"),
         ("edit.keys",),
