@@ -6,6 +6,7 @@ import threading
 
 from PySide6.QtCore import QObject, Signal
 
+from tilescope.runtime.background import stand_back
 from tilescope_desktop.bridge.mailbox import Mailbox
 from tilescope_desktop.bridge.picture_maker import ObjectPicture, PictureMaker
 from tilescope_desktop.bridge.project_desk import ProjectDesk
@@ -68,6 +69,7 @@ class ObjectPictures(QObject):
         self._mailbox.close()
 
     def _work(self) -> None:
+        stand_back()
         with self._maker:
             while True:
                 with self._changed:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.results import Detections
+from tilescope.ops.hair_lines import paint_outlines
 from tilescope.ops.raster import fill
 from tilescope.store.project import View
 from tilescope_desktop.model.atlas import Chunk
-from tilescope_desktop.model.hair_lines import paint_outlines
 from tilescope_desktop.model.object_style import ANNOTATION, ObjectStyle, color_table
 
 Picture = NDArray[np.uint32]

@@ -48,8 +48,10 @@ _CLICK_PX = 5.0
 _TWIST_DEG = 12.0
 _LEAST_PINCH = 0.2
 #: When the repair of a frame ends, counted from the move that the frame shows: what is left until
-#: the next one is for what lies over the slide, for Qt and for the workers.
+#: the next one is for what lies over the slide, for Qt and for the workers. It ends earlier when
+#: what lies over the slide takes long, for the painting to be over in time.
 _REPAIR_UNTIL_S = 0.007
+_PAINTED_UNTIL_S = 0.011
 _LEAST_REPAIR_S = 0.002
 #: A frame of a view at rest keeps nobody waiting, but the next click.
 _REPAIR_AT_REST_S = 0.010
@@ -110,6 +112,7 @@ class SlideView(QWidget):
         self._glide.timeout.connect(self._glide_on)
         self._moved_at: float | None = None
         self._painted_at = 0.0
+        self._rest_s = 0.0
         self._later = QTimer(self, singleShot=True, timerType=Qt.TimerType.PreciseTimer)
         self._later.timeout.connect(self.update)
         tiles.ready.connect(self._take_tiles)
@@ -248,6 +251,7 @@ class SlideView(QWidget):
             painter.end()
             return
         self._repair(self._slide, self._viewport)
+        repaired_at = time.perf_counter()
         image = self._canvas.image
         image.setDevicePixelRatio(self.devicePixelRatioF())
         painter.drawImage(0, 0, image)
@@ -255,6 +259,7 @@ class SlideView(QWidget):
         for overlay in self.overlays:
             overlay.paint(painter, self._viewport)
         painter.end()
+        self._rest_s = (self._rest_s + time.perf_counter() - repaired_at) / 2
         self._moved_at = None
         self._service.loader.go_on()
 
@@ -266,7 +271,8 @@ class SlideView(QWidget):
         seconds = _REPAIR_AT_REST_S
         if self._moved_at is not None:
             spent = time.perf_counter() - self._moved_at
-            seconds = max(_LEAST_REPAIR_S, _REPAIR_UNTIL_S - spent)
+            until = min(_REPAIR_UNTIL_S, _PAINTED_UNTIL_S - self._rest_s)
+            seconds = max(_LEAST_REPAIR_S, until - spent)
         name = TileKey(slide.id, 0, 0, 0, self._plane)
         if not self._canvas.repair(slide.info, name, self._service.pictures.peek, seconds):
             self._later.start(_AT_REST_MS)

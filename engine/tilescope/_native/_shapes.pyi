@@ -31,3 +31,15 @@ def star_shaped(
     star: NDArray[np.int8],
     /,
 ) -> None: ...
+def draw(
+    points: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+    colors: NDArray[np.uint32],
+    opacity: float,
+    width_px: int,
+    most_dots: int,
+    cover: NDArray[np.float32],
+    owners: NDArray[np.int32],
+    picture: NDArray[np.uint32],
+    /,
+) -> None: ...

@@ -1,5 +1,5 @@
 /* Outlines of labelled objects: tracing them in a label image, thinning them, filling them,
- * testing them.
+ * drawing them, testing them.
  *
  * Every function takes buffers that the caller owns, checks them, and releases the GIL around its
  * loop; nothing is allocated here.  Offsets follow one rule everywhere: item i owns the vertices
@@ -398,6 +398,7 @@ done:
     return result;
 }
 
+#include "lines.c"
 #include "star.c"
 
 static PyMethodDef methods[] = {
@@ -410,6 +411,9 @@ static PyMethodDef methods[] = {
     {"fill", py_fill, METH_VARARGS,
      "fill(rings, offsets, ids, flips, out)\n"
      "Write ids where pixel centres lie inside the rings."},
+    {"draw", shapes_draw, METH_VARARGS,
+     "draw(points, offsets, colors, opacity, width_px, most_dots, cover, owners, picture)\n"
+     "Paint thin smooth lines around rings over a picture; cover and owners are scratch."},
     {"star_shaped", shapes_star_shaped, METH_VARARGS,
      "star_shaped(points, offsets, star)\n"
      "Tell which closed rings, and which way, go round their middle without turning back."},
@@ -421,7 +425,7 @@ static PyModuleDef_Slot slots[] = {{0, NULL}};
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_shapes",
-    .m_doc = "Tracing, thinning and filling outlines.",
+    .m_doc = "Tracing, thinning, filling and drawing outlines.",
     .m_size = 0,
     .m_methods = methods,
     .m_slots = slots,

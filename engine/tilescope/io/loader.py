@@ -7,8 +7,6 @@ cancelled: a tile that scrolled out of sight is no longer wanted.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -19,14 +17,13 @@ from numpy.typing import NDArray
 from tilescope.domain.tiles import TileKey
 from tilescope.errors import TilescopeError
 from tilescope.io.cache import TileCache
+from tilescope.runtime.background import stand_back
 from tilescope.runtime.closing import Closing
 
 Pixels = NDArray[Any]
 
 #: Workers that went on are left alone at least so long, however often somebody is in a hurry.
 _LEAST_WORK_S = 0.004
-#: Workers stand back behind whoever paints, where threads can have a priority of their own.
-_NICENESS = 5
 
 
 class _Wish:
@@ -137,8 +134,7 @@ class TileLoader(Closing):
             thread.join()
 
     def _work(self) -> None:
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        stand_back()
         while True:
             key = self._take()
             if key is None:

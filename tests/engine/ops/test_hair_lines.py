@@ -1,12 +1,12 @@
-"""Thin lines by array operations: as dark as they are long, wherever the picture is cut."""
+"""Thin lines: as dark as they are long, wherever the picture is cut."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from tilescope_desktop.model import hair_lines
-from tilescope_desktop.model.hair_lines import paint_outlines
+from tilescope.ops import hair_lines
+from tilescope.ops.hair_lines import paint_outlines
 
 RED, BLUE = 0xFF0000, 0x0000FF
 
@@ -90,8 +90,22 @@ def test_wide_lines_lie_beside_each_other() -> None:
 
 
 def test_a_tangle_is_cut_short(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
-    monkeypatch.setattr(hair_lines, "_AT_ONCE", 500)
     tangle = rng.uniform(0, 60, (400, 2))
     whole = painted([tangle])
     monkeypatch.setattr(hair_lines, "_MOST", 1000)
     assert 0 < alpha(painted([tangle])).sum() < alpha(whole).sum()
+
+
+def test_sides_that_are_not_finite_are_not_painted() -> None:
+    ring = np.array([[10.5, 20.5], [50.5, 20.5], [np.nan, 30.0], [10.5, np.inf], [10.5, 40.5]])
+    picture = alpha(painted([ring]))
+    assert (picture[20, 11:50] == 1).all()
+    assert picture.sum() == pytest.approx(40 + 20, abs=1)
+
+
+def test_points_so_near_that_their_distance_is_nothing_paint_nothing() -> None:
+    assert not painted([np.array([[0.5, 0.5], [0.5, 0.5 + 1e-300]])], width_px=3).any()
+    tiny = np.array([[0.0, 0.0], [1e-300, 0.0]])
+    picture = np.zeros((8, 8), np.uint32)
+    paint_outlines(picture, tiny, np.array([0, 2]), np.ones(1, np.uint32), 1.0, 3)
+    assert not picture.any()
