@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeDatabase, Qt, QTimer
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit
+from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox
 from tests.gui.hand import Hand
 
 from tilescope.exchange.formats import FORMATS
@@ -18,14 +18,18 @@ RETURN = Qt.Key.Key_Return
 def in_dialog(hand: Hand, act: Callable[[QFileDialog], None]) -> None:
     """Do something in the next dialog of files, once it is there; it is closed then."""
     looks = QTimer(hand.window, interval=20)
+    is_there: list[QFileDialog] = []
 
     def look() -> None:
         dialog = QApplication.activeModalWidget()
-        if isinstance(dialog, QFileDialog) and dialog.isVisible():
-            looks.stop()
+        if isinstance(dialog, QMessageBox):  # no such file, says the dialog below it
+            dialog.reject()
+        elif isinstance(dialog, QFileDialog) and dialog.isActiveWindow() and not is_there:
+            is_there.append(dialog)
             try:
                 act(dialog)
             finally:
+                looks.stop()
                 if dialog.isVisible():  # the test would wait for ever
                     dialog.reject()
 
@@ -35,6 +39,7 @@ def in_dialog(hand: Hand, act: Callable[[QFileDialog], None]) -> None:
 
 def type_name(hand: Hand, dialog: QFileDialog, path: Path) -> None:
     line = dialog.findChild(QLineEdit, "fileNameEdit")
+    assert line.hasFocus()
     line.clear()
     hand.qtbot.keyClicks(line, str(path))
     hand.qtbot.keyClick(line, RETURN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QImage, QPainter, QPen
+from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
 
 from tilescope_desktop.model.scale_bar import scale_bar
 from tilescope_desktop.model.viewport import Viewport
@@ -25,7 +25,7 @@ class ScaleOverlay:
     def __init__(self) -> None:
         self.um_per_px: float | None = None
         self.is_visible = True
-        self._said: tuple[str, str, float] | None = None
+        self._said = ("", QFont(), 0.0)
         self._picture = QImage()
 
     def paint(self, painter: QPainter, viewport: Viewport) -> None:
@@ -48,7 +48,7 @@ class ScaleOverlay:
             painter.drawPolyline(line)
         painter.restore()
         ratio = painter.device().devicePixelRatio()
-        said = (bar.text, painter.font().key(), ratio)
+        said = (bar.text, painter.font(), ratio)
         if self._said != said:
             self._said, self._picture = said, _picture(painter, bar.text, ratio)
         height = self._picture.height() / ratio
