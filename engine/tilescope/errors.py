@@ -14,7 +14,8 @@
     │   ├── WeightsError             missing file, wrong size or wrong sha256
     │   ├── GraphMismatch            the ONNX graph is not what the manifest says
     │   ├── GoldenMismatch           the weights do not reproduce their golden output
-    │   └── InferenceFailed          the runtime refused one tile
+    │   ├── InferenceFailed          the runtime refused one tile
+    │   └── ModelProcessEnded        the process that ran it ended before it did
     ├── PluginBroken                 importing or calling a plugin failed
     ├── BudgetTooSmall               the memory cap cannot hold one tile of the model
     ├── RunMismatch                  resuming with another model, slide or parameters
@@ -45,6 +46,7 @@ __all__ = [
     "ManifestInvalid",
     "ModelError",
     "ModelNotFound",
+    "ModelProcessEnded",
     "OutputError",
     "PluginBroken",
     "ProjectBusy",
@@ -60,6 +62,11 @@ __all__ = [
     "UsageError",
     "WeightsError",
 ]
+
+
+#: What can be done about a plugin of which nobody knows how it was installed.
+UNKNOWN_PLUGIN = "update or remove the plugin; 'tilescope plugins' says what it belongs to"
+_LONGEST_SAID = 300
 
 
 class TilescopeError(Exception):
@@ -146,12 +153,43 @@ class InferenceFailed(ModelError):
     """The inference runtime refused to evaluate one tile."""
 
 
-class PluginBroken(TilescopeError):
-    """Plugin code raised on import or in a call; the original exception is chained."""
+class ModelProcessEnded(ModelError):
+    """The process in which a model ran ended before the run did."""
 
-    def __init__(self, plugin_id: str, action: str, cause: BaseException) -> None:
-        super().__init__(f"plugin {plugin_id}: {action} failed: {type(cause).__name__}: {cause}")
+    def __init__(self, title: str, how: str) -> None:
+        super().__init__(
+            f"the process that ran {title} {how}; what it had finished is kept: run it again to go "
+            "on, and update or remove the model if that does not help"
+        )
+
+
+class PluginBroken(TilescopeError):
+    """Plugin code raised on import or in a call; the original exception is chained.
+
+    Attributes
+    ----------
+    plugin_id
+        The plugin.
+    remedy
+        What the user can do about it.
+    """
+
+    def __init__(
+        self, plugin_id: str, action: str, cause: BaseException, remedy: str = UNKNOWN_PLUGIN
+    ) -> None:
+        super().__init__(f"plugin {plugin_id}: {action} failed: {_said_by(cause)}; {remedy}")
         self.plugin_id = plugin_id
+        self.remedy = remedy
+
+
+def _said_by(cause: BaseException) -> str:
+    """Return the kind and the words of an exception in one line, however it was made."""
+    kind = type(cause).__name__
+    try:
+        words = " ".join(str(cause).split())[:_LONGEST_SAID]
+    except BaseException:  # noqa: BLE001 - plugin code: one of the boundaries
+        words = ""
+    return f"{kind}: {words}" if words else kind
 
 
 class BudgetTooSmall(TilescopeError):
@@ -162,19 +200,23 @@ class BudgetTooSmall(TilescopeError):
     needed_bytes
         The least cap that would do.
     available_bytes
-        The cap that was given.
+        The cap that was given. Where it can be changed is said by whoever took it.
     """
 
     def __init__(
         self, needed_bytes: int, available_bytes: int, purpose: str = "this model"
     ) -> None:
-        needed_mib = -(-needed_bytes // 2**20)
-        super().__init__(
-            f"a memory cap of {available_bytes // 2**20} MiB is too small for {purpose}: "
-            f"it needs at least {needed_mib} MiB (--memory {needed_mib}MiB)"
-        )
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
+        super().__init__(
+            f"a memory cap of {available_bytes // 2**20} MiB is too small for {purpose}: "
+            f"it needs at least {self.needed_mib} MiB"
+        )
+
+    @property
+    def needed_mib(self) -> int:
+        """The least cap that would do, in whole MiB."""
+        return -(-self.needed_bytes // 2**20)
 
 
 class RunMismatch(TilescopeError):

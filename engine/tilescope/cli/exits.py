@@ -24,8 +24,12 @@ def say(message: str) -> None:
 
 def complain(error: TilescopeError) -> int:
     """Print the error as one line on stderr and return its exit code."""
-    say("tilescope: error: " + " ".join(str(error).split()))
-    return CAP_TOO_SMALL if isinstance(error, BudgetTooSmall) else BAD_INPUT
+    words = " ".join(str(error).split())
+    if isinstance(error, BudgetTooSmall):
+        say(f"tilescope: error: {words} (--memory {error.needed_mib}MiB)")
+        return CAP_TOO_SMALL
+    say(f"tilescope: error: {words}")
+    return BAD_INPUT
 
 
 @contextmanager

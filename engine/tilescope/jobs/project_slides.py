@@ -105,6 +105,16 @@ def enter_pixel_size(project: Project, slide: int, um_per_px: float) -> None:
         project.change_slide(replace(record, um_per_px=size, um_per_px_source=_ENTERED))
 
 
+def forget_pixel_size(project: Project, slide: int, info: SlideInfo) -> None:
+    """Go back to what a slide says itself of the size of its pixels."""
+    record = next(one for one in project.slides() if one.slide == slide)
+    known = info.pixel_size
+    size = None if known is None else (known.um_x, known.um_y)
+    source = None if known is None else info.pixel_size_source
+    if (record.um_per_px, record.um_per_px_source) != (size, source):
+        project.change_slide(replace(record, um_per_px=size, um_per_px_source=source))
+
+
 def entered_pixel_size(record: SlideRecord) -> float | None:
     """Return what the user said of the size of a level-0 pixel, None if nothing."""
     is_entered = record.um_per_px is not None and record.um_per_px_source == _ENTERED

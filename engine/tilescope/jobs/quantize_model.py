@@ -33,6 +33,7 @@ from tilescope.jobs.running.planning import Network
 from tilescope.jobs.running.preparation import Opened, check_settings, prepare
 from tilescope.jobs.running.survey import survey_slide
 from tilescope.plugins.api import TileAdapter, TileImage
+from tilescope.plugins.calling import graph_inputs
 from tilescope.plugins.registry import InstalledModel
 from tilescope.plugins.variants import save_variant
 from tilescope.runtime.cancel import CancellationToken
@@ -197,7 +198,7 @@ def _agreement(
     actual: Sequence[Arrays],
 ) -> float:
     parameters = model.spec.resolved({})
-    try:
+    with model.calling("decode"):
         return agreement(
             (
                 (adapter.decode(a, parameters), adapter.decode(b, parameters))
@@ -205,8 +206,6 @@ def _agreement(
             ),
             threshold=parameters.get("threshold", DEFAULT_THRESHOLD),
         )
-    except Exception as exc:  # plugin code: one of the boundaries
-        raise PluginBroken(model.plugin_id, "decode", exc) from exc
 
 
 def _golden(model: InstalledModel) -> list[Arrays]:
@@ -259,10 +258,9 @@ def _tiles_of(
         every = max(1, len(full) // _TILES_PER_SLIDE)
         for block in islice(full[::every], _TILES_PER_SLIDE):
             pixels = read_working(source, cache, block.outer, prepared.plan.grid.factor)
-            try:
-                yield adapter.encode(TileImage(pixels, survey.contrast))
-            except Exception as exc:  # plugin code: one of the boundaries
-                raise PluginBroken(model.plugin_id, "encode", exc) from exc
+            with model.calling("encode"):
+                inputs = graph_inputs(adapter.encode(TileImage(pixels, survey.contrast)))
+            yield inputs
 
 
 def _with_small_tiles(model: InstalledModel) -> InstalledModel:

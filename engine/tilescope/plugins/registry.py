@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -17,19 +18,21 @@ from packaging.version import Version
 from tilescope import __version__
 from tilescope.domain.manifest import ModelSpec, PluginManifest
 from tilescope.errors import (
+    UNKNOWN_PLUGIN,
     ManifestInvalid,
     ModelNotFound,
-    PluginBroken,
     UsageError,
     WeightsError,
 )
 from tilescope.plugins.api import ClickAdapter, TileAdapter
+from tilescope.plugins.calling import plugin_call
 from tilescope.plugins.model_store import MANIFEST_NAME, STORED_ADAPTER, stored_folders
 from tilescope.plugins.parsing import load_manifest
 
 ENTRY_POINT_GROUP = "tilescope.plugins"
 #: What stands for the distribution of a model that a user added.
 STORED = "models folder"
+_OWN = "tilescope"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +50,24 @@ class FoundPlugin:
         """``valid`` or ``invalid``."""
         return "valid" if self.manifest is not None else "invalid"
 
+    @property
+    def remedy(self) -> str:
+        """What can be done about a problem."""
+        return _remedy(self.distribution, self.entry)
+
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
     """A model and where its files are.
 
     ``folder`` is the plugin's package folder; weights and golden files lie inside it.
+    ``distribution`` is what was installed, empty when nobody knows.
     """
 
     spec: ModelSpec
     plugin_id: str
     folder: Path
+    distribution: str = ""
 
     @property
     def weights_path(self) -> Path:
@@ -111,10 +121,11 @@ class InstalledModel:
         """
         if self.spec.task == "click":
             raise UsageError(f"{self.spec.id} segments what is clicked on, not whole slides")
-        adapter = self._adapter()
-        if not isinstance(adapter, TileAdapter) or not _takes(adapter, 1, 2):
-            raise self._unfit("encode(tile) and decode(outputs, parameters)")
-        return adapter
+        with self.calling(f"loading {self.spec.adapter}"):
+            adapter = self._adapter()
+            if not isinstance(adapter, TileAdapter) or not _takes(adapter, 1, 2):
+                raise self._unfit("encode(tile) and decode(outputs, parameters)")
+            return adapter
 
     def load_click_adapter(self) -> ClickAdapter:
         """Import the plugin's code and return its adapter for clicks.
@@ -128,23 +139,38 @@ class InstalledModel:
         """
         if self.spec.task != "click":
             raise UsageError(f"{self.spec.id} runs over whole slides and takes no clicks")
-        adapter = self._adapter()
-        if not isinstance(adapter, ClickAdapter) or not _takes(adapter, 2, 3):
-            raise self._unfit("encode(patch, clicks) and decode(outputs, clicks, parameters)")
-        return adapter
+        with self.calling(f"loading {self.spec.adapter}"):
+            adapter = self._adapter()
+            if not isinstance(adapter, ClickAdapter) or not _takes(adapter, 2, 3):
+                raise self._unfit("encode(patch, clicks) and decode(outputs, clicks, parameters)")
+            return adapter
+
+    def calling(self, action: str) -> AbstractContextManager[None]:
+        """Return a block in which whatever is raised becomes a `PluginBroken`."""
+        return plugin_call(self.plugin_id, action, _remedy(self.distribution, self.spec.id))
 
     def _adapter(self) -> object:
         module, _, name = self.spec.adapter.partition(":")
-        try:
-            kind = getattr(importlib.import_module(module), name)
-            for_model = getattr(kind, "for_model", None)
-            return kind() if for_model is None else for_model(self.spec)
-        except (Exception, SystemExit) as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", exc) from exc
+        kind = getattr(importlib.import_module(module), name)
+        for_model = getattr(kind, "for_model", None)
+        return kind() if for_model is None else for_model(self.spec)
 
-    def _unfit(self, methods: str) -> PluginBroken:
-        cause = TypeError(f"an adapter for {self.spec.task} needs {methods}")
-        return PluginBroken(self.plugin_id, f"loading {self.spec.adapter}", cause)
+    def _unfit(self, methods: str) -> TypeError:
+        return TypeError(f"an adapter for {self.spec.task} needs {methods}")
+
+
+def _remedy(distribution: str, name: str) -> str:
+    """Return what can be done about a plugin, or a stored model called ``name``, that fails."""
+    if distribution == STORED:
+        return f"add the model again, or remove it: tilescope models remove {name}"
+    if distribution == _OWN:
+        return f"update it: pip install --upgrade {distribution}"
+    if not distribution:
+        return UNKNOWN_PLUGIN
+    return (
+        f"update it: pip install --upgrade {distribution}, or remove it: "
+        f"pip uninstall {distribution}"
+    )
 
 
 def _takes(adapter: TileAdapter | ClickAdapter, to_encode: int, to_decode: int) -> bool:
@@ -250,7 +276,7 @@ def version_problem(requires: str, running: str) -> str | None:
 def installed_models(plugins: Iterable[FoundPlugin] | None = None) -> tuple[InstalledModel, ...]:
     """Return the models of every valid plugin."""
     return tuple(
-        InstalledModel(model, plugin.manifest.id, plugin.folder)
+        InstalledModel(model, plugin.manifest.id, plugin.folder, plugin.distribution)
         for plugin in (discover() if plugins is None else plugins)
         if plugin.manifest is not None and plugin.folder is not None
         for model in plugin.manifest.models

@@ -40,6 +40,8 @@ class Kin:
         Left, top, right, bottom in level-0 pixels, not smaller than the object.
     children
         How many objects lie in it.
+    plane
+        z and t.
     """
 
     row: int
@@ -50,6 +52,7 @@ class Kin:
     locked: bool
     box_l0: tuple[float, float, float, float]
     children: int = 0
+    plane: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,15 +229,15 @@ class Family:
         return counts
 
     def _kin(self, part: _Part, names: dict[int, str | None]) -> Iterator[Kin]:
-        leaves: dict[int, tuple[Any, list[str | None] | None]] = {}
+        leaves: dict[int, tuple[Any, list[str | None] | None, tuple[int, int]]] = {}
         for index, row in enumerate(part.rows.tolist()):
             leaf, slot = divmod(row, LEAF_SIZE)
             if leaf not in leaves:
-                query = "SELECT boxes, names FROM leaf WHERE leaf = ?"
-                boxes, texts = self._db.execute(query, (leaf,)).fetchone()
+                query = "SELECT boxes, names, z, t FROM leaf WHERE leaf = ?"
+                boxes, texts, *plane = self._db.execute(query, (leaf,)).fetchone()
                 shaped = np.frombuffer(boxes, "<f4").reshape(-1, 4).tolist()
-                leaves[leaf] = (shaped, json.loads(texts) if texts else None)
-            boxes, texts = leaves[leaf]
+                leaves[leaf] = (shaped, json.loads(texts) if texts else None, tuple(plane))
+            boxes, texts, plane = leaves[leaf]
             state = part.states[index]
             yield Kin(
                 row,
@@ -244,4 +247,5 @@ class Family:
                 texts[slot] if texts else None,
                 bool(state["locked"]),
                 tuple(boxes[slot]),
+                plane=plane,
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -14,7 +16,12 @@ from tilescope.runtime.cancel import CancellationToken
 from tilescope.runtime.channels import BoundedChannel
 from tilescope.runtime.collecting import seldom_collected
 from tilescope.runtime.ledger import MemoryLedger
-from tilescope.runtime.memory import parse_size, peak_rss_bytes, rss_bytes
+from tilescope.runtime.memory import (
+    parse_size,
+    peak_rss_bytes,
+    program_rss_bytes,
+    rss_bytes,
+)
 
 
 def test_only_the_first_cause_is_kept_and_every_waker_is_called_once() -> None:
@@ -137,6 +144,33 @@ def test_what_is_no_size_is_a_usage_error(text: str) -> None:
 
 def test_the_peak_is_at_least_what_is_resident_now() -> None:
     assert peak_rss_bytes() >= rss_bytes() > 2**20
+
+
+def test_the_program_is_this_process_and_those_it_started() -> None:
+    alone = program_rss_bytes()
+    assert alone == pytest.approx(rss_bytes(), rel=0.2)
+    held = "held = bytearray(b'x') * (200 << 20); print('held', flush=True); input()"
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> None:  # as a job does, in a thread that has ended when memory is looked at
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", held],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    with started[0] as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        assert program_rss_bytes() > alone + (200 << 20)
+        process.communicate("\n")
+    assert program_rss_bytes() < alone + (100 << 20)
 
 
 def test_the_collector_is_left_as_it_was() -> None:

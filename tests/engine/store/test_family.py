@@ -68,6 +68,14 @@ def test_children_are_counted_and_listed_below_their_parent(project: Project) ->
     assert [one.id for one in family.page(cells[0].id, "Tumor")] == [nucleus.id]
 
 
+def test_objects_are_listed_with_their_planes(project: Project) -> None:
+    planes = [(n % 3, n % 2) for n in range(90)]
+    made = [box(n, z=z, t=t) for n, (z, t) in enumerate(planes)]
+    project.insert(1, [made])
+    listed = {one.id: one.plane for one in project.family(1).page(None, None)}
+    assert listed == {one.id: (one.z, one.t) for one in made}
+
+
 def test_children_of_what_was_deleted_stand_at_the_top_and_go_back_with_it(
     project: Project,
 ) -> None:

@@ -21,6 +21,7 @@ from tilescope.inference.session import OnnxSession
 from tilescope.jobs.adding.assumption import OptionName
 from tilescope.jobs.adding.result_soundness import covers, object_count, result_problem
 from tilescope.plugins.api import TileImage
+from tilescope.plugins.calling import is_interrupt
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -156,7 +157,9 @@ def _guarded(name: str, check: Callable[[], Check | tuple[Verdict, str]]) -> Che
     """Return a check's finding; whatever is raised is one, too."""
     try:
         found = check()
-    except Exception as exc:  # noqa: BLE001 - plugin code and the runtime: one of the boundaries
+    except BaseException as exc:  # plugin code and the runtime: one of the boundaries
+        if is_interrupt(exc):
+            raise
         said = " ".join(str(exc).split())[:300] or type(exc).__name__
         return Check(name, "failed", f"{said}; correct the manifest or the model")
     return found if isinstance(found, Check) else Check(name, *found)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tilescope.domain.clicks import Clicks
 from tilescope.domain.contrast import Contrast
 from tilescope.domain.geometry import Rect
-from tilescope.errors import PluginBroken
 from tilescope.inference.session import OnnxSession
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working, working_size
 from tilescope.io.source import SlideSource
 from tilescope.ops.contours import outlines, to_level0
 from tilescope.plugins.api import ClickAdapter, TileImage
+from tilescope.plugins.calling import graph_inputs
 from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 
@@ -214,7 +214,8 @@ class Looker:
         rects = [self._rect(c, f) for c, f in zip(clicks, factors, strict=True)]
         moved = [c.moved(r.x0, r.y0, f) for c, r, f in zip(clicks, rects, factors, strict=True)]
         encoded = [self._encode(*one) for one in zip(rects, factors, moved, strict=True)]
-        inputs = {name: np.concatenate([e[name] for e in encoded]) for name in encoded[0]}
+        with self.model.calling("encode"):  # whose arrays may not fit each other
+            inputs = {name: np.concatenate([e[name] for e in encoded]) for name in encoded[0]}
         return _Batch(inputs, tuple(moved), tuple(rects), tuple(factors))
 
     def _decoded(self, batch: _Batch, outputs: Outputs) -> list[Look]:
@@ -232,10 +233,8 @@ class Looker:
         self, rect: Rect, factor: float, clicks: Clicks
     ) -> Mapping[str, NDArray[np.float32]]:
         patch = self.view.read(rect, factor)
-        try:
-            return self.adapter.encode(patch, clicks)
-        except Exception as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(self.model.plugin_id, "encode", exc) from exc
+        with self.model.calling("encode"):
+            return graph_inputs(self.adapter.encode(patch, clicks))
 
     def _decode(
         self,
@@ -244,15 +243,13 @@ class Looker:
         rect: Rect,
         factor: float,
     ) -> Look:
-        try:
+        with self.model.calling("decode"):
             found = self.adapter.decode(outputs, clicks, self.parameters)
             mask = np.asarray(found.mask, np.bool_)
             if mask.shape != (rect.height, rect.width):
                 msg = f"a mask of shape {mask.shape} for a patch of {rect.height} x {rect.width}"
-                raise ValueError(msg)  # noqa: TRY301 - told like any other fault of the plugin
+                raise ValueError(msg)
             score, doubt = float(found.score), str(found.doubt)
-        except Exception as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(self.model.plugin_id, "decode", exc) from exc
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
         if not rows.size:
             return replace(NOTHING, factor=factor)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tilescope import __version__
 from tilescope.domain.geometry import Rect
-from tilescope.errors import Cancelled, OutputError, PluginBroken, SlideError, TilescopeError
+from tilescope.errors import Cancelled, OutputError, SlideError, TilescopeError
 from tilescope.exchange.staging import staged_file
 from tilescope.inference.pipeline import Arrays, BlockResult, Stages, StageSeconds, run_blocks
 from tilescope.inference.planner import Block
@@ -25,6 +25,7 @@ from tilescope.jobs.running.preparation import Settings
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.plugins.api import TileImage
+from tilescope.plugins.calling import graph_inputs
 from tilescope.runtime import memory
 from tilescope.runtime.ledger import MemoryLedger
 from tilescope.runtime.watchdog import MemoryWatch
@@ -186,10 +187,8 @@ class BlockRun:
     def _read(self, outer: Rect) -> Arrays:
         opened, prepared = self._context.opened, self._context.prepared
         pixels = read_working(opened.source, opened.cache, outer, prepared.plan.grid.factor)
-        try:
-            return opened.adapter.encode(TileImage(pixels, prepared.survey.contrast))
-        except Exception as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(self._context.request.model.plugin_id, "encode", exc) from exc
+        with self._context.request.model.calling("encode"):
+            return graph_inputs(opened.adapter.encode(TileImage(pixels, prepared.survey.contrast)))
 
     def _deliver(self, results: ProjectResults) -> list[str]:
         """Put the objects into the project; return why it did not take them, if it did not."""

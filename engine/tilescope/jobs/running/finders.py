@@ -20,6 +20,7 @@ from tilescope.inference.box_seams import (
 from tilescope.inference.pipeline import Arrays
 from tilescope.inference.planner import Block
 from tilescope.inference.seams import Outline, classify, settle
+from tilescope.jobs.running.labelled import score_and_class
 from tilescope.jobs.running.task_context import TaskContext
 from tilescope.ops.contours import outlines, thinned
 from tilescope.ops.nms import suppress
@@ -64,13 +65,14 @@ class InstanceFinder:
 
     def _outlined(self, found: Instances, valid: Rect) -> Detections:
         traced = outlines(_enlarged(found.labels, valid), tolerance_px=None)
-        index = traced.values - 1
+        class_names = self._context.spec.classes
+        scores, classes = score_and_class(found, traced.values, len(class_names))
         return Detections(
             traced.rings + np.array([valid.x0, valid.y0], np.float64),
             traced.offsets,
-            found.scores[index],
-            found.classes[index],
-            self._context.spec.classes,
+            scores,
+            classes,
+            class_names,
         )
 
     def settle(

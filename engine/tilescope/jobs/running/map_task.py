@@ -72,14 +72,19 @@ class MapTask:
         assert wanted is not None
         part = aligned(wanted, block, step)
         arrays = context.cut(block, outputs, part)
-        found = context.decoded(
-            arrays, ClassMap, lambda value: self._values.checked(value.probabilities)
-        )
+        found = context.decoded(arrays, ClassMap, self._probabilities)
         grid = self._grid_for(_stride_of(found, part))
         frame = grid.map_rect(part)
         rect = grid.reach(block.index) if cut.blend_px else grid.core(block.index)
         kept = frame if rect is None else rect
         return Seen(grid.stride, kept, np.ascontiguousarray(window(found, frame, kept)))
+
+    def _probabilities(self, found: ClassMap) -> NDArray[np.float32]:
+        values = self._values.checked(found.probabilities)
+        if values.ndim != 3:
+            msg = f"probabilities of the shape {values.shape}, not [classes, height, width]"
+            raise ValueError(msg)
+        return values
 
     def _grid_for(self, stride: int) -> MapGrid:
         if self._is_known and stride != self._grid.stride:

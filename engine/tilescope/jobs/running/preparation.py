@@ -41,6 +41,7 @@ from tilescope.jobs.running.tiles_within import tiles_within
 from tilescope.ops.areas import Areas
 from tilescope.ops.tissue_cells import TissueCells
 from tilescope.plugins.api import TileAdapter
+from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
 
@@ -257,10 +258,10 @@ def prepare(
         has its centre in an area.
     GraphMismatch
         When the model's fixed input size leaves no room for its halo.
-    TileReadError
-        When the slide cannot be read where its scale is measured.
+    TileReadError, InferenceFailed, PluginBroken
+        When the slide cannot be read, or the model fails, where its scale is measured.
     """
-    scale = earlier.scale if earlier else _scale(settings, survey, opened, token)
+    scale = earlier.scale if earlier else _scale(request.model, settings, survey, opened, token)
     info, task = opened.source.info, request.model.spec.task
     ground = ground_of(survey, scale.factor) if task in _OBJECT_TASKS else None
     footprint = Footprint(
@@ -312,7 +313,11 @@ def _value_bytes(dtype: str) -> int:
 
 
 def _scale(
-    settings: Settings, survey: Survey, opened: Opened, token: CancellationToken
+    model: InstalledModel,
+    settings: Settings,
+    survey: Survey,
+    opened: Opened,
+    token: CancellationToken,
 ) -> WorkingScale:
     info, spec = opened.source.info, opened.network.spec
     fixed = fixed_scale(spec, info, settings.region_l0, settings.pixel_size, settings.diameter_px)
@@ -320,6 +325,7 @@ def _scale(
         assert fixed is not None
         return fixed
     measurer = Measurer(
+        model,
         opened.source,
         opened.cache,
         survey,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import ModelSpec, TileSpec
-from tilescope.errors import GraphMismatch, PluginBroken, RunMismatch, UsageError
+from tilescope.errors import GraphMismatch, RunMismatch, UsageError
 from tilescope.inference.backends import ProviderState, provider_states
 from tilescope.inference.choice import AGREEMENT, Choice, contenders, fastest
 from tilescope.inference.graph import load_graph
@@ -23,6 +23,7 @@ from tilescope.jobs.request import RunRequest
 from tilescope.jobs.running.footprint import Footprint, cache_bytes
 from tilescope.jobs.running.patchwork import PROVIDER, Patchwork
 from tilescope.plugins.api import Contrast, TileAdapter, TileImage
+from tilescope.plugins.calling import graph_inputs
 from tilescope.plugins.registry import InstalledModel
 from tilescope.plugins.variants import Variant, find_variant
 from tilescope.runtime import memory
@@ -268,10 +269,8 @@ def samples_of(model: InstalledModel, adapter: TileAdapter) -> list[dict[str, ND
     samples = []
     for height, width in _sample_sizes(model.spec.tile):
         pixels = rng.integers(0, 256, (height, width, bands), dtype=np.uint8)
-        try:
-            samples.append(dict(adapter.encode(TileImage(pixels, contrast))))
-        except Exception as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(model.plugin_id, "encode", exc) from exc
+        with model.calling("encode"):
+            samples.append(graph_inputs(adapter.encode(TileImage(pixels, contrast))))
     return samples
 
 

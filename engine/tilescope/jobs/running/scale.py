@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.manifest import ModelSpec
@@ -25,9 +26,12 @@ from tilescope.inference.sizing import SizeReading, choose_diameter
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_working
 from tilescope.io.source import SlideSource
+from tilescope.jobs.running.labelled import score_and_class
 from tilescope.jobs.running.survey import Survey, window_around
 from tilescope.ops.contours import outlines, ring_areas
 from tilescope.plugins.api import Instances, TileAdapter, TileImage
+from tilescope.plugins.calling import graph_inputs
+from tilescope.plugins.registry import InstalledModel
 from tilescope.runtime.cancel import CancellationToken
 
 _WINDOW_PX = 256
@@ -71,6 +75,7 @@ class Measurer:
         Level-0 centres of the windows.
     """
 
+    model: InstalledModel
     source: SlideSource
     cache: TileCache
     survey: Survey
@@ -84,7 +89,13 @@ class Measurer:
     plane: int = 0
 
     def __call__(self, factor: float) -> SizeReading:
-        """Return what the model finds at ``factor`` level-0 pixels per working pixel."""
+        """Return what the model finds at ``factor`` level-0 pixels per working pixel.
+
+        Raises
+        ------
+        TileReadError, InferenceFailed, PluginBroken, Cancelled
+            Whatever stands in the way of measuring.
+        """
         grid = WorkingGrid.over(self.source.info.size, factor, self.multiple_of)
         diameters, scores, covered, seen = [], [], 0.0, 0
         done: set[Rect] = set()
@@ -94,14 +105,9 @@ class Measurer:
                 continue
             done.add(rect)
             pixels = read_working(self.source, self.cache, rect, factor, plane=self.plane)
-            tile = TileImage(pixels, self.survey.contrast)
-            outputs = self.session.run(self.adapter.encode(tile), self.token)
-            found = self.adapter.decode(outputs, self.parameters)
-            assert isinstance(found, Instances)
-            traced = outlines(found.labels)
-            areas = ring_areas(traced.rings, traced.offsets) * rect.area / found.labels.size
+            areas, certain = self._found(TileImage(pixels, self.survey.contrast), rect)
             diameters.append(2 * np.sqrt(areas / np.pi))
-            scores.append(found.scores[traced.values - 1])
+            scores.append(certain)
             covered += float(areas.sum())
             seen += rect.area
         return SizeReading(
@@ -110,6 +116,21 @@ class Measurer:
             min(1.0, covered / max(1, seen)),
             max(1, seen),
         )
+
+    def _found(self, tile: TileImage, rect: Rect) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Return area, in working pixels, and score of every object in a window."""
+        with self.model.calling("encode"):
+            inputs = graph_inputs(self.adapter.encode(tile))
+        outputs = self.session.run(inputs, self.token)
+        with self.model.calling("decode"):
+            found = self.adapter.decode(outputs, self.parameters)
+            if not isinstance(found, Instances):
+                msg = f"{type(found).__name__} instead of Instances"
+                raise TypeError(msg)
+            traced = outlines(found.labels)
+            scores, _ = score_and_class(found, traced.values, len(self.model.spec.classes))
+            areas = ring_areas(traced.rings, traced.offsets) * rect.area / found.labels.size
+            return areas, scores
 
     def _window(self, x: float, y: float, grid: WorkingGrid) -> Rect:
         step = self.multiple_of

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
-from tilescope.errors import PluginBroken
 from tilescope.exchange.classmap_table import ClassArea, class_areas
 from tilescope.inference.cutting import Arrays, cut_outputs
 from tilescope.inference.planner import Block, Plan
@@ -65,11 +64,9 @@ class TaskContext:
         PluginBroken
             When the adapter raises, gives another kind of result, or one that ``use`` refuses.
         """
-        try:
+        with self.request.model.calling("decode"):
             found = self.opened.adapter.decode(outputs, self.prepared.settings.parameters)
             if not isinstance(found, kind):
-                msg = f"a {self.spec.task} model gives {kind.__name__}, not {type(found).__name__}"
-                raise TypeError(msg)  # noqa: TRY301 - said like every other mistake of a plugin
+                msg = f"{type(found).__name__} instead of {kind.__name__}"
+                raise TypeError(msg)
             return use(found)
-        except Exception as exc:  # plugin code: one of the boundaries
-            raise PluginBroken(self.request.model.plugin_id, "decode", exc) from exc

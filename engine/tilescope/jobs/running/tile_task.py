@@ -47,8 +47,11 @@ class TileTask:
 
     def decode(self, block: Block, outputs: Arrays) -> NDArray[np.float32]:
         """Return the probability of every class, ``float32[classes]``."""
+        count = self._values.classes
         return self._context.decoded(
-            outputs, TileScores, lambda value: self._values.checked(value.probabilities).ravel()
+            outputs,
+            TileScores,
+            lambda value: self._values.checked(value.probabilities).reshape(count),
         )
 
     def store(self, block: Block, value: NDArray[np.float32]) -> Found:
