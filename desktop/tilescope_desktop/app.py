@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -110,7 +111,23 @@ def run(paths: Sequence[Path]) -> int:
     else:
         annotating(window).desktop.offer_last()
     with faults_shown(window):
-        return app.exec()
+        code = app.exec()
+    _end_stuck(window, code)
+    return code
+
+
+def _end_stuck(window: MainWindow, code: int) -> None:
+    """End the process at once where threads are left that nothing ends, as of a broken plugin.
+
+    Python would wait for them. All files are closed by now, and what was edited is on the disk.
+    """
+    is_stuck = any(job.thread.is_alive() for job in window.work.stuck)
+    if is_stuck or clicking(window).desk.is_hanging:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+                stream.flush()
+        os._exit(code)
 
 
 @contextmanager

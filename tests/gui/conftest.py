@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import shiboken6
+from PySide6.QtCore import QCoreApplication, QEvent, QTimer
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import Hand
 
@@ -17,6 +21,49 @@ from tilescope_desktop.bridge.tiles import TileService
 
 # Before the first window is made: no screen is needed.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+
+def _windows() -> dict[int, str]:
+    """Return the widgets that belong to no other, hidden ones too, by their place in memory."""
+    alone = [one for one in QApplication.topLevelWidgets() if one.parent() is None]
+    return {shiboken6.getCppPointer(one)[0]: repr(one) for one in alone}
+
+
+def _delete_later() -> None:
+    """Delete what waits for it."""
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_widgets() -> Iterator[None]:
+    before = _windows()
+    yield
+    _delete_later()
+    if _windows().keys() - before.keys():  # some only wait for the garbage collector
+        gc.collect()
+        _delete_later()
+    left = [name for place, name in _windows().items() if place not in before]
+    assert not left, f"widgets left: {left}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_leaked_timers() -> Iterator[None]:
+    # Once for a file of tests: looking at every object there is takes a while.
+    before = _timers()
+    yield
+    gc.collect()
+    _delete_later()
+    left = [name for place, name in _timers().items() if place not in before]
+    assert not left, f"timers left running: {left}"
+
+
+def _timers() -> dict[int, str]:
+    """Return the timers that run, by their place in memory."""
+    there = [one for one in gc.get_objects() if issubclass(type(one), QTimer)]
+    if (app := QCoreApplication.instance()) is not None:
+        there += app.findChildren(QTimer)
+    valid = [one for one in there if shiboken6.isValid(one) and one.isActive()]
+    return {shiboken6.getCppPointer(one)[0]: repr(one) for one in valid}
 
 
 @pytest.fixture(autouse=True)

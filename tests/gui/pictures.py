@@ -22,7 +22,7 @@ import pytest
 from PySide6.QtCore import QEvent, QEventLoop, QPoint, Qt
 from PySide6.QtGui import QAction, QPixmap
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QLineEdit
+from PySide6.QtWidgets import QApplication, QDialog, QDockWidget, QLineEdit, QWidget
 from tests.gui.map_models import filled_store
 
 from tilescope.domain.geometry import Point
@@ -32,6 +32,7 @@ from tilescope_desktop.model.run_settings import Extent, RunChoice
 from tilescope_desktop.view.comparing import compare_with_itself
 from tilescope_desktop.view.keys_dialog import KeyButton, KeysDialog
 from tilescope_desktop.view.main_window import MainWindow
+from tilescope_desktop.view.object_overlay import ObjectOverlay
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.theme import Theme, apply_theme
 
@@ -161,13 +162,23 @@ def drawn(scene: Scene) -> None:
     scene.drag((200, 420), (260, 380), (360, 400), (380, 500), (280, 560), (210, 500))
 
 
+#: Objects that are in sight while a model runs.
+_SEEN = 150
+
+
 def running(scene: Scene) -> None:
     """A model at work, its objects coming in."""
-    scene.open(HES)
+    tab = scene.open(HES)
     scene.go(1100, 1000, 0.9)
     bench = run_bench(scene.window)
     bench.start(RunChoice("nuclei-unet", Extent.SLIDE, 1 << 30))
-    scene.until(lambda: bench.objects_so_far > 0 or not bench.runs.active)
+    overlay = annotating(scene.window).bench.overlays[tab]
+    scene.until(lambda: _seen(overlay) > _SEEN or not bench.runs.active)
+
+
+def _seen(overlay: ObjectOverlay) -> int:
+    picture = overlay.picture
+    return 0 if picture is None else picture.count or 0
 
 
 def found(scene: Scene) -> None:
@@ -177,7 +188,15 @@ def found(scene: Scene) -> None:
     bench = run_bench(scene.window)
     bench.start(RunChoice("nuclei-unet", Extent.VIEW, 1 << 30))
     scene.until(lambda: not bench.runs.active)
+    _raise(annotating(scene.window).classes)
     scene.settle()
+
+
+def _raise(panel: QWidget) -> None:
+    """Bring the panel to the front of those that share a place."""
+    dock = panel.parentWidget()
+    assert isinstance(dock, QDockWidget)
+    dock.raise_()
 
 
 def class_map(scene: Scene) -> None:
@@ -193,9 +212,7 @@ def class_map(scene: Scene) -> None:
         scene.until(lambda: not bench.runs.active)
         scene.settle()
         scene.until(lambda: overlay.is_current)
-    dock = bench.maps.panel.parentWidget()
-    assert isinstance(dock, QDockWidget)
-    dock.raise_()
+    _raise(bench.maps.panel)
 
 
 #: Where nuclei lie in the view of :func:`clicked`.

@@ -14,7 +14,7 @@ import pytest
 from fsspec.asyn import get_loop
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QLabel, QMenu
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import LEFT, NONE, Hand
 
@@ -106,6 +106,29 @@ def test_other_addresses_are_refused_in_words(
     assert words in empty.window.notices.text
     assert "Something failed" not in empty.window.notices.text
     assert empty.window.all_tabs == []
+
+
+def test_what_could_not_be_opened_is_not_offered_again(
+    empty: Hand, hes_slide: Path, tmp_path: Path
+) -> None:
+    bad = [tmp_path / name for name in ("page.svs", "page.tilescope", "gone.svs")]
+    for path in bad[:2]:
+        path.write_text("<html>")
+    for path in (*bad, hes_slide):
+        empty.drop(path)
+    for path in bad:
+        assert path.name in empty.window.notices.text
+    assert empty.annotations.remembered.recent == [hes_slide]
+    menu = QMenu()
+    empty.parts.desktop.fill_recent(menu)
+    assert [action.text() for action in menu.actions()] == [hes_slide.name]
+
+
+def test_what_is_opened_again_is_the_newest(empty: Hand, hes_slide: Path, dapi_image: Path) -> None:
+    for path in (hes_slide, dapi_image, hes_slide):
+        empty.drop(path)
+    assert empty.annotations.remembered.recent == [hes_slide, dapi_image]
+    assert len(empty.window.all_tabs) == 2
 
 
 def test_an_import_that_is_stopped_says_so_until_it_is_over(hand: Hand, tmp_path: Path) -> None:

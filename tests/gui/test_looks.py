@@ -311,3 +311,19 @@ def test_the_wheel_changes_a_number_only_where_one_is(hand: Hand, has_focus: boo
         QApplication.sendEvent(box, turn)
         after = panel._memory.value(), panel._extent.currentIndex()
         assert (after != value) == (has_focus and box is panel._memory)
+
+
+def widths(hand: Hand) -> dict[str, int]:
+    """Return how wide the slide and the panels beside it are."""
+    docks = [one for one in hand.window.findChildren(QDockWidget) if is_seen(one)]
+    return {"": hand.view.width(), **{one.objectName(): one.width() for one in docks}}
+
+
+def test_panels_keep_their_widths_under_another_theme(hand: Hand) -> None:
+    seen = [widths(hand)]
+    assert len(seen[0]) > 1
+    for theme in (Theme.DARK, Theme.LIGHT):
+        hand.act(f"view.theme-{theme.value}")
+        hand.qtbot.wait(50)  # what is laid out anew is so after a while
+        seen.append(widths(hand))
+    assert seen == seen[:1] * 3

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import shapely
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAction, QMouseEvent, QNativeGestureEvent, QPointingDevice
+from PySide6.QtGui import QAction, QMouseEvent, QNativeGestureEvent, QPointingDevice, QWheelEvent
 from PySide6.QtWidgets import QApplication
 from tests.gui.hand import LEFT, NONE, Hand
 
@@ -151,6 +151,26 @@ def test_a_pinch_zooms_where_the_fingers_are(hand: Hand) -> None:
     assert (after.x, after.y) == pytest.approx((before.x, before.y))
     gesture(hand, Qt.NativeGestureType.ZoomNativeGesture, -5.0, 200, 150)
     assert 0 < hand.view.viewport.l0_per_px < 100
+
+
+def test_the_wheel_over_the_map_zooms_the_slide_at_that_place(hand: Hand) -> None:
+    hand.act("view.fit")
+    assert hand.window.tab is not None
+    overview, before = hand.window.tab.map, hand.view.viewport
+    assert before is not None
+    at = QPointF(overview.width() / 4, overview.height() / 3)
+    size = hand.window.tab.source.info.size
+    place = Point(size.width / 4, size.height / 3)
+    for notches, factor in ((2, 1.25**2), (-1, 1.25)):
+        delta, none = QPoint(0, 120 * notches), QPoint()
+        where, phase = overview.mapToGlobal(at), Qt.ScrollPhase.NoScrollPhase
+        event = QWheelEvent(at, where, none, delta, NO_BUTTON, NONE, phase, False)
+        QApplication.sendEvent(overview, event)
+        now = hand.view.viewport
+        assert now is not None
+        assert now.l0_per_px == pytest.approx(before.l0_per_px / factor)
+        there, was = now.to_screen(place), before.to_screen(place)
+        assert (there.x, there.y) == pytest.approx((was.x, was.y), abs=3)
 
 
 def test_two_fingers_turn_the_slide_when_they_mean_it(hand: Hand) -> None:

@@ -12,7 +12,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDockWidget
 from pytestqt.qtbot import QtBot
-from tests.gui.hand import LEFT, NONE, Hand
+from tests.gui.hand import LEFT, NONE, SHIFT, Hand
 
 from tilescope.domain.annotation import Annotation
 from tilescope.domain.geometry import Point
@@ -159,6 +159,34 @@ def test_what_is_selected_stays_marked_when_rows_are_sorted(
     assert panel.model.rows is not None
     assert panel.model.rows.ids[panel.model.object_row(row)] == chosen
     assert hand.annotations.selected_ids == (chosen,)
+
+
+def test_the_table_is_sorted_by_keys(hand: Hand, qtbot: QtBot, panel: ObjectPanel) -> None:
+    assert panel.model.rows is not None
+    title, table = "Area µm^2", panel.table
+    hand.window.activateWindow()
+    qtbot.waitUntil(hand.window.isActiveWindow, timeout=20_000)
+    press_row(qtbot, panel, 2)
+    hand.wait()
+    chosen = hand.annotations.selected_ids
+    while table.currentIndex().column() < panel.model.rows.columns.index(title):
+        qtbot.keyClick(table, Qt.Key.Key_Right)
+    for name, steps in (("ascending", 2), ("descending", 1)):
+        qtbot.keyClick(table, Qt.Key.Key_F10, SHIFT)
+        qtbot.waitUntil(lambda: hand.parts.menus.menu is not None, timeout=20_000)
+        menu = hand.parts.menus.menu
+        assert menu is not None
+        qtbot.waitUntil(menu.isVisible, timeout=20_000)
+        for _ in range(steps):
+            qtbot.keyClick(menu, Qt.Key.Key_Up)
+        assert menu.activeAction().text() == f"Sort by {title}, {name}"
+        assert not menu.activeAction().isChecked()
+        qtbot.keyClick(menu, Qt.Key.Key_Return)
+        hand.wait()
+        areas = [float(text.replace(",", "")) for text in column(panel, title)]
+        assert areas == sorted(areas, reverse=name == "descending")
+        assert areas[0] != areas[-1]
+        assert hand.annotations.selected_ids == chosen
 
 
 def bars(histogram: ValueHistogram) -> int:

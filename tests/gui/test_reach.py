@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QAbstractSlider,
     QAbstractSpinBox,
     QApplication,
+    QCheckBox,
     QComboBox,
     QDialog,
     QDockWidget,
@@ -173,3 +174,9 @@ def test_tab_goes_through_the_panels_and_comes_back(hand: Hand) -> None:
     assert window.focusWidget() is hand.view
     assert len(seen) > 8
     assert all(name_of(widget).strip() for widget in seen), [_said(w) for w in seen]
+
+
+def test_boxes_of_the_same_word_have_different_names(hand: Hand) -> None:
+    boxes = [one for one in hand.parts.classes.findChildren(QCheckBox) if one.text() == "filled"]
+    names = {one.accessibleName() for one in boxes}
+    assert names == {"Annotations filled", "Detections filled"}

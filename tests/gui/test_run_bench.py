@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import shapely
 from PySide6.QtCore import Qt
@@ -221,16 +222,15 @@ def test_a_failed_run_is_told_also_where_no_panel_is_seen_until_one_is_complete(
     resource = pytest.importorskip("resource")
     bench, choice = run_bench(window), RunChoice("nuclei-unet", Extent.SLIDE, CAP, "cpu")
     window.findChild(QDockWidget, "dock-models").hide()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    bench.runs.told.connect(  # not before the run keeps a ledger
-        lambda _run, _event: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard)),
-        Qt.ConnectionType.SingleShotConnection,
-    )
-    try:
-        bench.start(choice)
-        finish(qtbot, window)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def fill_disk(_run: object, _event: object) -> None:
+        for process in psutil.Process().children():
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    # Not before the run keeps a ledger.
+    bench.runs.told.connect(fill_disk, Qt.ConnectionType.SingleShotConnection)
+    bench.start(choice)
+    finish(qtbot, window)
     assert window.notices.isVisible()
     said = window.notices.text.splitlines()[0]
     assert said.startswith("Failed: ")

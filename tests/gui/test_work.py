@@ -9,6 +9,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from tilescope.runtime.cancel import CancellationToken
+from tilescope_desktop.bridge import work as work_module
 from tilescope_desktop.bridge.work import Report, Work
 
 
@@ -111,3 +112,39 @@ def test_closing_discards_what_nobody_took(qtbot: QtBot, work: Work) -> None:
     work.close()
     assert discarded == ["result"]
     assert not [t for t in threading.enumerate() if t.name == "tilescope-quick"]
+
+
+def test_closing_waits_its_time_for_what_does_not_stop_and_says_what_it_was(
+    qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_module, "STOP_S", 0.05)
+    gate, discarded = threading.Event(), list[str]()
+
+    def run(_token: CancellationToken, _report: Report) -> str:
+        gate.wait(30)
+        return "too late"
+
+    made = Work()
+    job = made.start("deaf", run, fail, fail, discard=discarded.append)
+    made.close()
+    assert made.stuck == (job,)
+    assert made.jobs == ()
+    assert discarded == []
+    gate.set()
+    job.thread.join(5)
+    assert discarded == ["too late"]
+
+
+def test_closing_waits_for_what_stops_within_its_time(qtbot: QtBot, work: Work) -> None:
+    ended = list[str]()
+
+    def run(token: CancellationToken, _report: Report) -> None:
+        while not token.is_cancelled:
+            threading.Event().wait(0.001)
+        threading.Event().wait(0.4)
+        ended.append("saved")
+
+    work.start("slow", run, fail, fail)
+    work.close()
+    assert ended == ["saved"]
+    assert work.stuck == ()

@@ -241,8 +241,8 @@ class Annotations(AnnotationNews):
         """Change classes, and objects with them; a project is made when none is open."""
         self._change_any(change)
 
-    def enter_pixel_size(self, slide: OpenSlide, um_per_px: float) -> None:
-        """Keep what the user says of the size of a pixel; measurements follow."""
+    def enter_pixel_size(self, slide: OpenSlide, um_per_px: float | None) -> None:
+        """Keep what the user says of the size of a pixel, None for nothing; measurements follow."""
         slides = tuple(self._slides)
 
         def run(project: Project) -> None:

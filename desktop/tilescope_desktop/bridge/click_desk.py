@@ -23,6 +23,7 @@ from tilescope.jobs.click import ClickReport
 from tilescope.jobs.clicking.session import ClickOptions, ClickResult, ClickSession
 from tilescope.plugins.registry import find_model
 from tilescope_desktop.bridge.mailbox import Mailbox
+from tilescope_desktop.bridge.work import LEAST_S, STOP_S
 from tilescope_desktop.model.tools.click import Answer
 from tilescope_desktop.model.tools.tool import Draw
 
@@ -84,12 +85,18 @@ class ClickDesk(QObject):
         self._clicks: deque[_Task] = deque()
         self._preview: _Task | None = None
         self._is_busy = False
+        self._is_hanging = False
         self._stopped = False
         self._session: ClickSession | None = None
         self._held: tuple[object, ...] = ()
         self._thread: threading.Thread | None = None
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self._tell)
+
+    @property
+    def is_hanging(self) -> bool:
+        """Tell whether a click was not answered when it was waited for, as of a broken plugin."""
+        return self._is_hanging
 
     @property
     def is_idle(self) -> bool:
@@ -128,7 +135,8 @@ class ClickDesk(QObject):
             self._preview = None
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(LEAST_S if self._is_hanging else STOP_S)
+            self._is_hanging = self._thread.is_alive()
             self._thread = None
         self._mailbox.close()
 
@@ -141,7 +149,10 @@ class ClickDesk(QObject):
             self._clicks = deque(t for t in self._clicks if t.place.source is not source)
             if self._preview is not None and self._preview.place.source is source:
                 self._preview = None
-            self._changed.wait_for(lambda: not self._is_busy)
+            wait_s = 0.0 if self._is_hanging else STOP_S
+            self._is_hanging = not self._changed.wait_for(lambda: not self._is_busy, wait_s)
+            if self._is_hanging:
+                return  # what never answers keeps nobody from closing a slide
             if self._held and self._held[0] is source:
                 self._drop()
 

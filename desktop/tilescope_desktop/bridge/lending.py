@@ -13,6 +13,9 @@ from tilescope_desktop.model.places import now
 
 T = TypeVar("T")
 
+#: Closing waits so long for a job to give the project back: what was drawn meanwhile goes in then.
+_LOAN_S = 60.0
+
 
 def lend(
     annotations: Annotations,
@@ -52,7 +55,7 @@ def lend(
         stop()
         annotations.failed.emit(error)
 
-    return work.start(
+    job = work.start(
         name,
         lambda token, report: annotations.desk.lent(lambda path: run(path, token, report)),
         done,
@@ -60,3 +63,5 @@ def lend(
         on_report,
         on_cancelled=lambda _result: stop(),
     )
+    job.stop_s = _LOAN_S
+    return job

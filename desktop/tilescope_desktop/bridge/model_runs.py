@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from tilescope.jobs.apart import follow_apart
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import follow
+from tilescope.jobs.running.events import RunEvent
 from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.work import Job, Report, Work
 
@@ -20,6 +23,11 @@ class ModelRun:
 
     request: RunRequest
     job: Job | None = None
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.job is not None and self.job.token.is_cancelled
 
     def cancel(self) -> None:
         """Ask it to stop; what is done is kept, and the same run goes on from there."""
@@ -43,7 +51,7 @@ class ModelRuns(QObject):
         self.active: list[ModelRun] = []
 
     def start(self, request: RunRequest) -> ModelRun:
-        """Run a model in a thread of its own; its map can be read while it grows."""
+        """Run a model in a process of its own; its map can be read while it grows."""
         request = replace(request, streams_map=True)
         run = ModelRun(request)
 
@@ -53,7 +61,7 @@ class ModelRuns(QObject):
 
         run.job = self._work.start(
             "run",
-            lambda token, report: _followed(request, token, report),
+            lambda token, report: _followed(follow_apart(request, token), report),
             end,
             end,
             lambda event: self.told.emit(run, event),
@@ -66,12 +74,12 @@ class ModelRuns(QObject):
 def store_objects(request: RunRequest, project: Path, token: CancellationToken) -> RunReport:
     """Put the objects of a complete run into a project; no tile runs again."""
     again = replace(request, project=project, formats=(), overwrite=False)
-    return _followed(again, token, lambda _event: None)
+    return _followed(follow(again, token), lambda _event: None)
 
 
-def _followed(request: RunRequest, token: CancellationToken, report: Report) -> RunReport:
+def _followed(events: Iterator[RunEvent], report: Report) -> RunReport:
     final: RunReport | None = None
-    for event in follow(request, token):
+    for event in events:
         final = event.report or final
         report(event)
     assert final is not None, "the last event has the report"

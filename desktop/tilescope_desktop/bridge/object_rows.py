@@ -34,8 +34,16 @@ def rows_of(
     um_per_px: float | None,
     token: CancellationToken,
     rect_l0: Rect | None = None,
+    plane: tuple[int, int] = (0, 0),
 ) -> ObjectRows:
-    """Return the objects of a slide, or those that meet a rectangle of it.
+    """Return the objects of a slide, or those that meet a rectangle of a plane of it.
+
+    Parameters
+    ----------
+    rect_l0
+        In level-0 pixels; None for all objects, whatever their plane.
+    plane
+        z and t of the rectangle.
 
     Raises
     ------
@@ -44,7 +52,8 @@ def rows_of(
     """
     maker_unit = "px" if um_per_px is None else "µm"
     if rect_l0 is not None:
-        view = project.in_view(slide, rect_l0, _MOST_IN_VIEW)
+        z, t = plane
+        view = project.in_view(slide, rect_l0, _MOST_IN_VIEW, z=z, t=t)
         maker = RowsMaker(maker_unit, len(view) + (0 if view.is_complete else 1))
         for index in range(len(view)):
             token.raise_if_cancelled()

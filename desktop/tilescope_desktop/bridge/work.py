@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,6 +18,11 @@ from tilescope_desktop.bridge.mailbox import Mailbox
 T = TypeVar("T")
 
 Report = Callable[[object], object]
+
+#: How long a job that was asked to stop is waited for when the window closes.
+STOP_S = 10.0
+#: So long also when it was asked long ago.
+LEAST_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class _News:
         return self.is_over and self.error is None and self.result is not None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Job:
     """A piece of work that was started.
 
@@ -45,6 +51,10 @@ class Job:
         What it does, for messages.
     token
         Cancels it; nothing of it is told afterwards but that it is over.
+    stop_s
+        How long closing waits for it once it was asked to stop, in seconds; it may be changed.
+    asked_at
+        When it was asked to stop first, in seconds of ``time.monotonic``.
     """
 
     name: str
@@ -55,22 +65,34 @@ class Job:
     on_error: Callable[[BaseException], None]
     discard: Callable[[Any], None]
     on_cancelled: Callable[[Any], None]
+    stop_s: float
+    asked_at: float | None = None
 
     def cancel(self) -> None:
         """Ask it to stop."""
+        if self.asked_at is None:
+            self.asked_at = time.monotonic()
         self.token.cancel()
+
+    def await_end(self) -> bool:
+        """Wait until it has stopped, for as long as it may take, and tell whether it has."""
+        asked_at = time.monotonic() if self.asked_at is None else self.asked_at
+        self.thread.join(max(LEAST_S, asked_at + self.stop_s - time.monotonic()))
+        return not self.thread.is_alive()
 
 
 class Work(QObject):
     """Starts jobs and brings back what they say.
 
     All callbacks run on the thread that made this object. A job that was cancelled ends with
-    ``on_cancelled`` and with nothing else.
+    ``on_cancelled`` and with nothing else. ``stuck`` are jobs that did not stop when all were
+    closed, for example in a plugin that never returns.
     """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._jobs: list[Job] = []
+        self.stuck: tuple[Job, ...] = ()
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self._take)
 
@@ -115,18 +137,17 @@ class Work(QObject):
                     discard(result)
 
         thread = threading.Thread(target=body, name=f"tilescope-{name}", daemon=True)
-        job = Job(name, token, thread, on_report, on_done, on_error, discard, on_cancelled)
+        job = Job(name, token, thread, on_report, on_done, on_error, discard, on_cancelled, STOP_S)
         self._jobs.append(job)
         thread.start()
         return job
 
     def close(self) -> None:
-        """Cancel all jobs and wait for them; calling it twice is fine."""
+        """Cancel all jobs and wait for them, each for its time; calling it twice is fine."""
         unread = self._mailbox.close()
         for job in self._jobs:
             job.cancel()
-        for job in self._jobs:
-            job.thread.join()
+        self.stuck += tuple(job for job in self._jobs if not job.await_end())
         for news in unread:
             if isinstance(news, _News) and news.is_result:
                 news.job.discard(news.result)

@@ -5,6 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+#: What else people call things, by words of titles and menus.
+_OTHER_WORDS = {
+    "turn": "rotate",
+    "flip": "mirror",
+    "colours": "theme appearance colors",
+    "contrast": "brightness levels window",
+    "channels": "brightness contrast levels window histogram",
+    "keys": "shortcuts hotkeys keyboard",
+    "picture of the view": "screenshot snapshot image export",
+    "pixel size": "calibration resolution scale mpp",
+    "whole slide": "fit zoom home",
+    "slide pixel per": "zoom actual size 100%",
+    "overview": "minimap navigator thumbnail",
+    "names": "labels",
+    "label and macro": "associated thumbnail barcode",
+    "beside": "side by side split two",
+    "unite": "merge union join add",
+    "cut out": "subtract difference",
+    "line": "ruler measure distance length",
+    "delete": "remove erase clear",
+    "objects panel": "table list measurements measure",
+    "stronger": "opacity opaque",
+    "fainter": "opacity transparent",
+    "all commands": "palette search help",
+    "add a model": "import onnx load",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -67,15 +94,21 @@ def standing(command: Command) -> Standing:
 
 
 def matching(commands: Iterable[Command], typed: str) -> list[Command]:
-    """Return the commands whose title or menu has every word of ``typed``, best first.
+    """Return the commands that have every word of ``typed``, best first.
 
-    A title that begins with what was typed comes before one that only holds it.
+    Words are those of title and menu, and others for the same things. A title that begins with
+    what was typed comes before one that only holds it, and that before what is called otherwise.
     """
     words = typed.casefold().split()
     found = []
     for command in commands:
         text = f"{command.title} {command.menu}".casefold()
+        wide = " ".join([text, *(more for word, more in _OTHER_WORDS.items() if word in text)])
         if all(word in text for word in words):
-            starts = command.title.casefold().startswith(typed.casefold().strip())
-            found.append((not starts, command.title.casefold(), command))
+            rank = 0 if command.title.casefold().startswith(typed.casefold().strip()) else 1
+        elif all(f" {word}" in f" {wide}" for word in words):
+            rank = 2
+        else:
+            continue
+        found.append((rank, command.title.casefold(), command))
     return [command for _, _, command in sorted(found, key=lambda item: item[:2])]

@@ -31,6 +31,8 @@ class ObjectRows:
         ``bool[n]``.
     boxes
         ``float64[n, 4]``: left, top, right, bottom in level-0 pixels.
+    planes
+        ``int64[n, 2]``: z and t.
     names
         Names of the measurements.
     numbers
@@ -44,6 +46,7 @@ class ObjectRows:
     kinds: NDArray[np.str_]
     locked: NDArray[np.bool_]
     boxes: NDArray[np.float64]
+    planes: NDArray[np.int64]
     names: tuple[str, ...]
     numbers: NDArray[np.float64]
     total: int
@@ -159,6 +162,7 @@ class RowsMaker:
             np.array([one.kind for one in found], str),
             np.array([one.locked for one in found], bool),
             shapely.bounds(shapes).reshape(-1, 4),
+            np.array([(one.z, one.t) for one in found], np.int64).reshape(-1, 2),
             names,
             numbers,
             max(self._total, n),

@@ -16,7 +16,12 @@ from tilescope.domain.geometry import Point, Rect
 from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
-from tilescope.jobs.project_slides import add_slide, enter_pixel_size, entered_pixel_size
+from tilescope.jobs.project_slides import (
+    add_slide,
+    enter_pixel_size,
+    entered_pixel_size,
+    forget_pixel_size,
+)
 from tilescope.ops import measures
 from tilescope.ops.validity import clean
 from tilescope.store.history import Edit, Standing
@@ -122,7 +127,10 @@ def state_of(
         found = project.get(name)
         if found is not None:
             shape = shapely.from_wkb(found.geometry)
-            marked.append(Selected(name, shape, found.class_name, found.locked, found.author))
+            place = found.z, found.t
+            marked.append(
+                Selected(name, shape, found.class_name, found.locked, found.author, place)
+            )
     there = [*(one.id for one in marked), *there]
     return State(
         tuple(project.classes()),
@@ -158,7 +166,7 @@ def put_slide(project: Project, slide: OpenSlide) -> int:
 
 
 def enter_size(
-    project: Project, slide: OpenSlide, um_per_px: float, slides: Sequence[OpenSlide]
+    project: Project, slide: OpenSlide, um_per_px: float | None, slides: Sequence[OpenSlide]
 ) -> None:
     """Store what the user says of the size of a pixel; a slide that is new is added.
 
@@ -166,10 +174,16 @@ def enter_size(
 
     Parameters
     ----------
+    um_per_px
+        None goes back to what the slide says itself.
     slides
         All that are open: the same slide may be open twice.
     """
-    enter_pixel_size(project, put_slide(project, slide), um_per_px)
+    number = put_slide(project, slide)
+    if um_per_px is None:
+        forget_pixel_size(project, number, slide.info)
+    else:
+        enter_pixel_size(project, number, um_per_px)
     slide.entered_um = um_per_px
     find_slides(project, slides)
 
@@ -250,7 +264,7 @@ def foreseen(
         return tuple(marked), []
     author = wish.author or (known.author and edited(known.author))
     changed = replace(known, geometry=wish.geometry, author=author)
-    shown, _ = drawn(Draw(wish.geometry), slide, known.class_name)
+    shown, _ = drawn(Draw(wish.geometry, plane=known.plane), slide, known.class_name)
     after = tuple(changed if one is known else one for one in marked)
     return after, [Fresh(slide, replace(shown, id=known.id))]
 

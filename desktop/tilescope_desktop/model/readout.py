@@ -37,11 +37,11 @@ def rounded(value: float, digits: int) -> str:
 def pixel_size_text(info: SlideInfo, override_um: float | None) -> str:
     """Return the pixel size and who said so."""
     if override_um is not None:
-        return f"{override_um:.4g} µm/px (set by you)"
+        return f"{override_um:.6g} µm/px (set by you)"
     if info.pixel_size is None:
         return "µm/px unknown"
     source = f" ({info.pixel_size_source})" if info.pixel_size_source else ""
-    return f"{info.pixel_size.mean_um:.4g} µm/px{source}"
+    return f"{info.pixel_size.mean_um:.6g} µm/px{source}"
 
 
 def bytes_text(size_bytes: int) -> str:

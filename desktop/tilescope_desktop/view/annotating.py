@@ -50,7 +50,6 @@ class Annotating(QObject):
         self.bench = ToolBench(lambda: window.tab, self.annotations, self.pictures, self)
         self.notices = window.notices
         self.opener = FileOpener(
-            self.annotations.remembered,
             self._show_slide,
             window.show_error,
             self,
@@ -127,11 +126,13 @@ class Annotating(QObject):
         self.desktop.show_slide(path)
 
     def _show_tab(self, tab: SlideTab | None) -> None:
+        self.bench.forget()
         self.classes.refresh()
         self.objects.reload()
         self.hierarchy.reload()
         if tab is not None:
-            tab.view.viewport_changed.connect(self._follow_view, Qt.ConnectionType.UniqueConnection)
+            for moved in (tab.view.viewport_changed, tab.planes.moved):
+                moved.connect(self._follow_view, Qt.ConnectionType.UniqueConnection)
 
-    def _follow_view(self, _viewport: object) -> None:
+    def _follow_view(self, _place: object) -> None:
         self.objects.follow_view()

@@ -117,7 +117,9 @@ def _selection_commands(bench: ToolBench, annotations: Annotations) -> list[Comm
         tab = bench.tab
         box = None if tab is None else bench.selected_box(tab)
         if tab is not None and box is not None:
-            fly_to(tab, box)
+            planes = [one.plane for one in annotations.selected]
+            here = tab.planes.place
+            fly_to(tab, box, here if here in planes else planes[0])
 
     def lock(is_locked: bool) -> Callable[[], None]:
         return lambda: annotations.lock_selected(is_locked)

@@ -27,6 +27,8 @@ from tilescope_desktop.view.swatch import swatch
 
 #: A drag of the window is shown so often; each showing composes the visible tiles anew.
 _SHOW_EVERY_MS = 60
+#: The largest value that can be typed.
+_MOST = 1e9
 
 
 class ChannelPanel(QWidget):
@@ -40,6 +42,7 @@ class ChannelPanel(QWidget):
         self._first: tuple[ChannelStyle, ...] = ()
         self._histograms: Sequence[Histogram] = ()
         self._is_filling = False
+        self._is_counting = self._is_contrast_due = False
         self._later = QTimer(self, interval=_SHOW_EVERY_MS, singleShot=True)
         self._later.timeout.connect(lambda: self.restyled.emit(tuple(self._styles)))
         self._list = QListWidget()
@@ -49,13 +52,16 @@ class ChannelPanel(QWidget):
         self._histogram = HistogramView()
         self._histogram.windowed.connect(self._set_window)
         self._low, self._high, self._gamma = (QDoubleSpinBox() for _ in range(3))
+        for box in (self._low, self._high, self._gamma):
+            box.setKeyboardTracking(False)
         for box in (self._low, self._high):
-            box.setRange(-1e9, 1e9)
+            box.setRange(-_MOST, _MOST)
             box.setDecimals(3)
-            box.valueChanged.connect(self._take_numbers)
+        self._low.valueChanged.connect(self._take_low)
+        self._high.valueChanged.connect(self._take_high)
         self._gamma.setRange(*GAMMA_RANGE)
         self._gamma.setSingleStep(0.1)
-        self._gamma.valueChanged.connect(self._take_numbers)
+        self._gamma.valueChanged.connect(self._take_gamma)
         self._color = QPushButton("Colour…")
         self._color.clicked.connect(self._pick_color)
         self._auto = QPushButton("Auto")
@@ -91,7 +97,8 @@ class ChannelPanel(QWidget):
 
     def show_contrast(self) -> None:
         """Set the windows of the bands that are shown to what is there, once it is counted."""
-        if self._histograms:
+        self._is_contrast_due = self._is_counting
+        if self._histograms and not self._is_counting:
             pairs = zip(self._styles, self._histograms, strict=True)
             self.restyle([_windowed(style, counted) for style, counted in pairs])
 
@@ -113,6 +120,7 @@ class ChannelPanel(QWidget):
         """
         self._styles, self._first = list(styles), tuple(first)
         self._histograms = histograms
+        self._is_contrast_due = False
         self._is_filling = True
         self._list.clear()
         for name, style in zip(names, styles, strict=True):
@@ -124,10 +132,18 @@ class ChannelPanel(QWidget):
         self._list.setCurrentRow(0)
         self._show_current(self._list.currentRow())
 
-    def show_histograms(self, histograms: Sequence[Histogram]) -> None:
-        """Show how often values occur, once that is known; nothing else changes."""
-        self._histograms = histograms
-        self._show_current(self._list.currentRow())
+    def show_histograms(self, histograms: Sequence[Histogram], *, is_final: bool) -> None:
+        """Show how often values occur; nothing else changes but what was asked for of them.
+
+        Parameters
+        ----------
+        is_final
+            Whether they are of the plane that is shown, which else is still counted.
+        """
+        self._histograms, self._is_counting = histograms, not is_final
+        self._show_histogram(self._list.currentRow())
+        if is_final and self._is_contrast_due:
+            self.show_contrast()
 
     def _lay_out(self) -> None:
         form = QFormLayout()
@@ -149,18 +165,20 @@ class ChannelPanel(QWidget):
         has = 0 <= row < len(self._styles)
         for widget in (self._low, self._high, self._gamma, self._color, self._reset):
             widget.setEnabled(has)
-        if not has:
-            self._auto.setEnabled(False)
-            self._histogram.show_band(None, None)
-            return
-        self._auto.setEnabled(bool(self._histograms))
-        style = self._styles[row]
-        self._is_filling = True
-        self._low.setValue(style.low)
-        self._high.setValue(style.high)
-        self._gamma.setValue(style.gamma)
-        self._is_filling = False
-        self._histogram.show_band(self._histograms[row] if self._histograms else None, style)
+        if has:
+            style = self._styles[row]
+            self._is_filling = True
+            self._low.setValue(style.low)
+            self._high.setValue(style.high)
+            self._gamma.setValue(style.gamma)
+            self._is_filling = False
+        self._show_histogram(row)
+
+    def _show_histogram(self, row: int) -> None:
+        has = 0 <= row < len(self._styles)
+        self._auto.setEnabled(has and (self._is_counting or bool(self._histograms)))
+        counted = self._histograms[row] if has and self._histograms else None
+        self._histogram.show_band(counted, self._styles[row] if has else None)
 
     def _change(self, style: ChannelStyle) -> None:
         row = self._list.currentRow()
@@ -172,15 +190,28 @@ class ChannelPanel(QWidget):
     def _set_window(self, low: float, high: float) -> None:
         self._change(replace(self._styles[self._list.currentRow()], low=low, high=high))
 
-    def _take_numbers(self) -> None:
-        if self._is_filling:
-            return
-        low, high = self._low.value(), self._high.value()
-        style = self._styles[self._list.currentRow()]
-        if low < high:
-            self._change(replace(style, low=low, high=high, gamma=self._gamma.value()))
-        else:
+    def _take_low(self, low: float) -> None:
+        if not self._is_filling:
+            style = self._styles[self._list.currentRow()]
+            # A black above white takes white along: what was typed stays.
+            high = style.high if low < style.high else low + style.high - style.low
+            self._take_window(low, high)
+
+    def _take_high(self, high: float) -> None:
+        if not self._is_filling:
+            style = self._styles[self._list.currentRow()]
+            low = style.low if style.low < high else high - (style.high - style.low)
+            self._take_window(low, high)
+
+    def _take_window(self, low: float, high: float) -> None:
+        if -_MOST <= low < high <= _MOST:
+            self._set_window(low, high)
+        else:  # it leaves no room for the other value
             self._show_current(self._list.currentRow())
+
+    def _take_gamma(self, gamma: float) -> None:
+        if not self._is_filling:
+            self._change(replace(self._styles[self._list.currentRow()], gamma=gamma))
 
     def _toggle(self, item: QListWidgetItem) -> None:
         if self._is_filling:

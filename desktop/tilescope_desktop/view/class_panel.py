@@ -85,6 +85,8 @@ class ClassPanel(QWidget):
         self._opacity.setAccessibleName("Opacity of objects")
         self._opacity.valueChanged.connect(self._fade)
         self._checks = {name: QCheckBox(title) for name, title in _SWITCHES}
+        for kind in ("annotations", "detections"):
+            self._checks[f"fills_{kind}"].setAccessibleName(f"{kind.capitalize()} filled")
         self._lay_out()
         annotations.refreshed.connect(self.refresh)
         self.refresh()

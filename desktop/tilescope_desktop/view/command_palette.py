@@ -34,6 +34,8 @@ _MIDDLE = Qt.AlignmentFlag.AlignVCenter
 class CommandPalette(QDialog):
     """A line to type in and the commands that match; Enter does the marked one.
 
+    What cannot be done now stands grey below the others.
+
     Parameters
     ----------
     keys
@@ -60,7 +62,8 @@ class CommandPalette(QDialog):
         self.resize(_WIDTH_PX, _HEIGHT_PX)
         self._keys = keys or {}
         self._in_order = in_order
-        self._commands = [command for command in commands if standing(command).is_enabled]
+        self._commands = list(commands)
+        self._can = {one.id for one in commands if standing(one).is_enabled}
         self._line = QLineEdit(placeholderText=hint)
         self._line.setAccessibleName(f"Search {title.casefold()}")
         self._list = QListWidget()
@@ -80,7 +83,7 @@ class CommandPalette(QDialog):
         """Let the arrow keys walk through the list while one types; called by Qt."""
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = _STEPS.get(event.key())  # type: ignore[call-overload]
-            if step is not None and self._list.count():
+            if step is not None and self._walkable():
                 self._walk(step)
                 return True
         return super().eventFilter(watched, event)
@@ -88,19 +91,29 @@ class CommandPalette(QDialog):
     def _fill(self, typed: str) -> None:
         self._list.clear()
         is_all = self._in_order and not typed
-        for command in self._commands if is_all else matching(self._commands, typed):
+        found = self._commands if is_all else matching(self._commands, typed)
+        for command in sorted(found, key=lambda one: one.id not in self._can):
             keys = self._keys.get(command.id)
             item = QListWidgetItem(f"{command.title}    {keys}" if keys else command.title)
             item.setData(_COMMAND, command)
             item.setData(_KEYS, keys or "")
-            said = (command.title, _place(command), keys)
+            can = command.id in self._can
+            if not can:
+                item.setFlags(Qt.ItemFlag.NoItemFlags)
+            said = (command.title, _place(command), keys, None if can else "not now")
             item.setData(Qt.ItemDataRole.AccessibleTextRole, ", ".join(filter(None, said)))
             self._list.addItem(item)
-        self._list.setCurrentRow(0)
+        if self._walkable():
+            self._list.setCurrentRow(0)
+
+    def _walkable(self) -> int:
+        """Return how many rows can be marked: the first ones."""
+        rows = (self._list.item(row) for row in range(self._list.count()))
+        return sum(bool(row.flags() & Qt.ItemFlag.ItemIsEnabled) for row in rows)
 
     def _walk(self, step: int) -> None:
         """Mark another row; single steps go round, pages end at the ends."""
-        row, last = self._list.currentRow() + step, self._list.count() - 1
+        row, last = self._list.currentRow() + step, self._walkable() - 1
         if abs(step) == 1:
             row %= last + 1
         self._list.setCurrentRow(min(max(row, 0), last))
@@ -132,6 +145,8 @@ class _CommandRow(QStyledItemDelegate):
         role = QPalette.ColorRole
         strong = option.palette.color(role.HighlightedText if is_marked else role.Text)
         weak = strong if is_marked else option.palette.color(role.PlaceholderText)
+        if not option.state & QStyle.StateFlag.State_Enabled:
+            strong = weak = option.palette.color(QPalette.ColorGroup.Disabled, role.Text)
         command: Command = index.data(_COMMAND)
         keys: str = index.data(_KEYS)
         metrics, rect = option.fontMetrics, option.rect.adjusted(6, 0, -6, 0)

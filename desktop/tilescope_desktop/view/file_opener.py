@@ -10,7 +10,7 @@ from PySide6.QtCore import QObject
 
 from tilescope.errors import UsageError
 from tilescope.io.address import parse_address
-from tilescope_desktop.model.places import PROJECT_SUFFIX, Remembered
+from tilescope_desktop.model.places import PROJECT_SUFFIX
 
 Handler = Callable[[Path], None]
 Refuse = Callable[[BaseException], None]
@@ -33,17 +33,14 @@ class FileOpener(QObject):
 
     def __init__(
         self,
-        remembered: Remembered,
         open_slide: Handler,
         refuse: Refuse,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._refuse = refuse
-        self._remembered = remembered
         self._open_slide = open_slide
         self._handlers: list[tuple[tuple[str, ...], Handler]] = []
-        self._remembers: list[Handler] = [open_slide]
 
     def handle(self, suffixes: Sequence[str], open_file: Handler) -> None:
         """Have files of these endings opened otherwise; the last who asks is asked first."""
@@ -56,7 +53,6 @@ class FileOpener(QObject):
     def handle_projects(self, open_file: Handler) -> None:
         """Have projects opened by this."""
         self.handle((PROJECT_SUFFIX,), open_file)
-        self._remembers.append(open_file)
 
     def open(self, names: Sequence[str | Path]) -> None:
         """Open files and addresses on the network, in their order."""
@@ -68,8 +64,6 @@ class FileOpener(QObject):
                 self._refuse(UsageError(refusal))
                 continue
             open_file(path)
-            if open_file in self._remembers:
-                self._remembered.note_file(path)
 
     def _refusal(self, name: str | Path, open_file: Handler) -> str | None:
         """Return why something cannot be opened by its name, None when it may be."""

@@ -10,8 +10,19 @@ _ROOM = 4.0
 _CLOSEST_L0_PER_PX = 0.125
 
 
-def fly_to(tab: SlideTab, box_l0: tuple[float, float, float, float]) -> None:
-    """Show a box of left, top, right, bottom in level-0 pixels, large; a point keeps the zoom."""
+def fly_to(
+    tab: SlideTab, box_l0: tuple[float, float, float, float], plane: tuple[int, int]
+) -> None:
+    """Show a box on its plane, large; a point keeps the zoom.
+
+    Parameters
+    ----------
+    box_l0
+        Left, top, right, bottom in level-0 pixels.
+    plane
+        z and t.
+    """
+    tab.planes.go_to(*plane)
     view = tab.view.viewport
     if view is None:
         return

@@ -166,7 +166,7 @@ class HierarchyPanel(ListingPanel):
             return
         self._annotations.select(slide, [kin.id for kin in chosen])
         if len(chosen) == 1 and not self.tree.is_for_menu:
-            fly_to(tab, chosen[0].box_l0)
+            fly_to(tab, chosen[0].box_l0, chosen[0].plane)
 
     def _put(self, ids: list[str], parent: str | None) -> None:
         slide = self._slide

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
 from PySide6.QtCore import QChildEvent, QEvent, QSize, Qt, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
@@ -19,7 +18,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QDockWidget,
-    QInputDialog,
     QLabel,
     QMainWindow,
     QMenu,
@@ -29,18 +27,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from tilescope.domain.geometry import Rect
-from tilescope.domain.scale import PLAUSIBLE_UM_PER_PX
 from tilescope.errors import SlideError, TilescopeError
 from tilescope.io.cache import TileCache
-from tilescope.io.region import read_region
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
 from tilescope.jobs.project_slides import lasting_identity
 from tilescope.ops.compose import ChannelStyle
 from tilescope_desktop.bridge.tiles import TileService
 from tilescope_desktop.bridge.work import Work
-from tilescope_desktop.model.channels import Histogram, histograms
 from tilescope_desktop.model.commands import Command, standing
 from tilescope_desktop.model.keymap import Keymap
 from tilescope_desktop.model.notices import subject, words_of
@@ -50,12 +44,12 @@ from tilescope_desktop.view.command_palette import CommandPalette
 from tilescope_desktop.view.menus import Menus
 from tilescope_desktop.view.notice_bar import NoticeBar
 from tilescope_desktop.view.panels import Panels
+from tilescope_desktop.view.pixel_size_dialog import ask_pixel_size
+from tilescope_desktop.view.plane_bar import first_plane
 from tilescope_desktop.view.slide_pages import SlidePages
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.status import Status
-
-#: A sample for histograms and first windows has at most so many pixels a side.
-_SAMPLE_PX = 1024
+from tilescope_desktop.view.value_counts import ValueCounts, sample_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ class MainWindow(QMainWindow):
     closed = Signal()
     dropped = Signal(list)
     keys_changed = Signal()
-    pixel_size_entered = Signal(object, float)
+    pixel_size_entered = Signal(object, object)
 
     def __init__(self, tiles: TileService, raw: TileCache, work: Work) -> None:
         super().__init__()
@@ -105,7 +99,6 @@ class MainWindow(QMainWindow):
         self._actions: dict[str, QAction] = {}
         self._broken: dict[str, TilescopeError] = {}
         self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
-        self._counts: dict[SlideTab, tuple[Histogram, ...]] = {}
         self._closers: list[Callable[[], bool]] = []
         self.tabs = SlidePages()
         self.tabs.front_changed.connect(self._tab_changed)
@@ -128,8 +121,8 @@ class MainWindow(QMainWindow):
         self.status.pixel_size_clicked.connect(self.ask_pixel_size)
         self.setStatusBar(self.status)
         self.channels = ChannelPanel()
-        self.channels.restyled.connect(self._restyle)
-        self.add_panel("Channels", self.channels, shortcut="Shift+C")
+        self.counts = ValueCounts(raw, work, self)
+        self._add_channels()
         self._tab_changed()
 
     # -- slides -----------------------------------------------------------------------------------
@@ -170,7 +163,7 @@ class MainWindow(QMainWindow):
     def close_tab(self, tab: SlideTab) -> None:
         """Close one slide."""
         self._first.pop(tab, None)
-        self._counts.pop(tab, None)
+        self.counts.forget(tab)
         self.tabs.take(tab)
         self.tab_closed.emit(tab)
         tab.close_slide()
@@ -181,14 +174,9 @@ class MainWindow(QMainWindow):
         tab = tab or self.tab
         if tab is None or tab not in self.all_tabs:
             return
-        low, high = PLAUSIBLE_UM_PER_PX
-        value, is_given = QInputDialog.getDouble(
-            self, "Pixel size", "Micrometres per pixel:", tab.um_per_px or 0.25, low, high, 4
-        )
-        if is_given:
-            tab.override_um_per_px(value)
+        if ask_pixel_size(tab, self):
             self.status.show_view()
-            self.pixel_size_entered.emit(tab, value)
+            self.pixel_size_entered.emit(tab, tab.um_override)
 
     # -- what is around them ----------------------------------------------------------------------
 
@@ -243,9 +231,12 @@ class MainWindow(QMainWindow):
         """Let the user type what to do."""
         CommandPalette(self.commands, self, keys=self.keys).open()
 
-    def show_error(self, error: BaseException) -> None:
-        """Say what went wrong, once, where it does not stop the work and stays to be read."""
-        self.notices.fail(_told(error))
+    def show_error(self, error: BaseException, about: Hashable = None) -> None:
+        """Say what went wrong, once, where it does not stop the work and stays to be read.
+
+        ``about`` settles it, as in ``NoticeBar.fail``.
+        """
+        self.notices.fail(_told(error), about)
 
     def before_closing(self, agree: Callable[[], bool]) -> None:
         """Have something asked before the window closes; False keeps it open."""
@@ -286,23 +277,25 @@ class MainWindow(QMainWindow):
 
     # -- inside -----------------------------------------------------------------------------------
 
+    def _add_channels(self) -> None:
+        self.channels.restyled.connect(self._restyle)
+        self.add_panel("Channels", self.channels, shortcut="Shift+C")
+        self.counts.changed.connect(self._show_counts)
+        self.counts.failed.connect(self._miss_counts)
+
     def _read_slide(self, path: Path) -> _Opened:
         source = open_slide(path, cache=self._raw)
         try:
             # Now, while the file is there: what is drawn later is kept even if it is not.
             identity = lasting_identity(path, source.info)
             # Colour is shown as it is: nothing of it has to be read before it is seen.
-            sample = None if source.info.is_rgb else self._sample(source)
+            sample = None
+            if not source.info.is_rgb:
+                sample = sample_of(source, self._raw, first_plane(source.info))
         except BaseException:
             source.close()
             raise
         return _Opened(source, default_styles(source.info, sample), identity)
-
-    def _sample(self, source: SlideSource) -> NDArray[Any]:
-        level = source.info.levels[-1]
-        width, height = min(level.size.width, _SAMPLE_PX), min(level.size.height, _SAMPLE_PX)
-        x, y = (level.size.width - width) // 2, (level.size.height - height) // 2
-        return read_region(source, self._raw, level.index, Rect(x, y, x + width, y + height))
 
     def _add_tab(self, path: Path, opened: _Opened) -> SlideTab:
         tab = SlideTab(path, opened.source, opened.styles, self.tiles)
@@ -314,30 +307,19 @@ class MainWindow(QMainWindow):
         self.panels.keys.watch(tab.planes)
         self.tabs.add(tab)
         tab.view.setFocus()
-        self._count_values(tab)
+        self.counts.follow(tab)
         return tab
 
-    def _count_values(self, tab: SlideTab) -> None:
-        """Fill the histograms once the slide is seen."""
+    def _show_counts(self, tab: SlideTab) -> None:
+        if tab is self.tab:
+            counts = self.counts
+            self.channels.show_histograms(counts.of(tab), is_final=not counts.is_awaited(tab))
 
-        def done(counts: tuple[Histogram, ...]) -> None:
-            if tab in self._first:
-                self._counts[tab] = counts
-                if tab is self.tab:
-                    self.channels.show_histograms(counts)
-
-        def fail(error: BaseException) -> None:
-            if isinstance(error, SlideError):  # its tiles fail as well, and that is told once
-                self.tiles.failed.emit(tab.pictures_id, error)
-            else:
-                self.show_error(error)
-
-        self.work.start(
-            "histogram",
-            lambda _token, _report: histograms(self._sample(tab.source)),
-            done,
-            fail,
-        )
+    def _miss_counts(self, tab: SlideTab, error: BaseException) -> None:
+        if isinstance(error, SlideError):  # its tiles fail as well, and that is told once
+            self.tiles.failed.emit(tab.pictures_id, error)
+        else:
+            self.show_error(error)
 
     def _tab_changed(self) -> None:
         tab = self.tab
@@ -352,8 +334,8 @@ class MainWindow(QMainWindow):
         if tab is None or tab not in self._first:
             self.channels.show_styles((), (), (), ())
             return
-        counts = self._counts.get(tab, ())
-        self.channels.show_styles(tab.source.info.bands, tab.styles, self._first[tab], counts)
+        self.channels.show_styles(tab.source.info.bands, tab.styles, self._first[tab], ())
+        self._show_counts(tab)
 
     def _restyle(self, styles: tuple[Any, ...]) -> None:
         if self.tab is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import shapely
-from PySide6.QtCore import QObject, QPoint, QPointF, Qt
+from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QPointF, Qt
 from PySide6.QtGui import QAction, QContextMenuEvent
-from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QMenu
+from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QMenu, QTableView
 
 from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Point
@@ -21,6 +21,10 @@ from tilescope_desktop.view.tool_bench import ToolBench
 
 _NO_CLASS = "Unclassified"
 _NOUNS = {0: "Point", 1: "Line", 2: "Area"}
+_ORDERS = {
+    Qt.SortOrder.AscendingOrder: "ascending",
+    Qt.SortOrder.DescendingOrder: "descending",
+}
 _SEVERAL = ("objects.unite", "objects.intersect", "objects.cut-out")
 
 
@@ -47,11 +51,12 @@ class ObjectMenus(QObject):
         tab.view.menu_wanted.connect(lambda at: self._over_slide(tab, at))
 
     def serve(self, listing: QAbstractScrollArea) -> None:
-        """Show a menu over a list in which objects are selected."""
+        """Show a menu over a list in which objects are selected; a table is sorted by it, too."""
+        table = listing if isinstance(listing, QTableView) else None
         listing.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         listing.customContextMenuRequested.connect(
             lambda at: self._after_selection(
-                lambda: self._show(listing.viewport().mapToGlobal(at), None, None)
+                lambda: self._show(listing.viewport().mapToGlobal(at), None, None, table)
             )
         )
 
@@ -95,7 +100,13 @@ class ObjectMenus(QObject):
 
     # -- what -------------------------------------------------------------------------------------
 
-    def _show(self, place: QPoint, tab: SlideTab | None, at_l0: Point | None) -> None:
+    def _show(
+        self,
+        place: QPoint,
+        tab: SlideTab | None,
+        at_l0: Point | None,
+        table: QTableView | None = None,
+    ) -> None:
         if self._menu is not None:
             self._menu.close()
         menu = QMenu(self._window)
@@ -107,6 +118,8 @@ class ObjectMenus(QObject):
                 self._add_objects(menu)
             if tab is not None:
                 self._add_place(menu, tab, at_l0)
+        if table is not None:
+            _add_sorting(menu, table)
         if menu.isEmpty():
             menu.deleteLater()
             return
@@ -175,6 +188,27 @@ class ObjectMenus(QObject):
             action = self._window.findChild(QAction, name)
             if isinstance(action, QAction):
                 menu.addAction(action)
+
+
+def _add_sorting(menu: QMenu, table: QTableView) -> None:
+    """Offer what a press on the title of a column does, for that of the cell the keys are on."""
+    column, header = max(0, table.currentIndex().column()), table.horizontalHeader()
+    title = table.model().headerData(column, Qt.Orientation.Horizontal)
+    menu.addSeparator()
+    for order, name in _ORDERS.items():
+        action = menu.addAction(_escaped(f"Sort by {title}, {name}"))
+        action.setCheckable(True)
+        is_so = (header.sortIndicatorSection(), header.sortIndicatorOrder()) == (column, order)
+        action.setChecked(is_so)
+        action.triggered.connect(lambda _on, order=order: _sort(table, column, order))
+
+
+def _sort(table: QTableView, column: int, order: Qt.SortOrder) -> None:
+    """Sort a table, and leave the keys on the column."""
+    table.sortByColumn(column, order)
+    row = max(0, table.currentIndex().row())
+    cell = table.model().index(row, column)
+    table.selectionModel().setCurrentIndex(cell, QItemSelectionModel.SelectionFlag.NoUpdate)
 
 
 def _want_menu() -> None:

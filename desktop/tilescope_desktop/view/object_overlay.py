@@ -27,9 +27,9 @@ from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.model.tools.tool import Line, Preview
 from tilescope_desktop.model.view_parts import view_of_annotations, view_of_geometries
 from tilescope_desktop.model.viewport import Viewport
+from tilescope_desktop.view.selection_marks import SELECTED, paint_marks
 from tilescope_desktop.view.slide_view import SlideView
 
-_SELECTED = QColor(255, 225, 0)
 _HALO = QColor(0, 0, 0, 150)
 _SHADE = QColor(0, 0, 0, 60)
 _ADDED = QColor(255, 225, 0, 45)
@@ -74,6 +74,7 @@ class ObjectOverlay(QObject):
         self._live: list[LiveObjects] = []
         self._fresh: tuple[object, View | None] = (None, None)
         self._marked: tuple[object, View | None] = (None, None)
+        self._marked_on = (0, 0)
         self._later = QTimer(self, interval=_LIVE_EVERY_MS, singleShot=True)
         self._later.timeout.connect(self._want)
         self._zooms = QTimer(self, interval=_ZOOM_EVERY_MS, singleShot=True)
@@ -244,11 +245,14 @@ class ObjectOverlay(QObject):
         chosen = self._annotations.selected
         if not chosen or not self._slide.is_same(self._annotations.selected_slide):
             return
-        if self._marked[0] is not chosen:
-            self._marked = (chosen, view_of_geometries([found.geometry for found in chosen]))
+        plane = self._slide.plane
+        if self._marked[0] is not chosen or self._marked_on != plane:
+            here = [found.geometry for found in chosen if found.plane == plane]
+            self._marked = (chosen, view_of_geometries(here) if here else None)
+            self._marked_on = plane
         view = self._marked[1]
         if view is not None:
-            _paint_marked(painter, view, transform)
+            paint_marks(painter, view, transform)
 
     def _paint_preview(self, painter: QPainter, viewport: Viewport) -> None:
         shown = self.preview()
@@ -262,14 +266,12 @@ class ObjectOverlay(QObject):
             _outline(painter, view_of_geometries([line]), transform)
         if shown.handles is not None:
             _paint_handles(painter, shown.handles @ transform[:, :2].T + transform[:, 2])
-        if shown.ring is not None:
-            middle, radius = shown.ring
-            at = viewport.to_screen(middle)
-            length = radius / viewport.l0_per_px
+        cursor = self._view.cursor_at
+        if shown.ring is not None and cursor is not None:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             for pen in (QPen(_HALO, 2.5), QPen(QColor(255, 255, 255), 1.2)):
                 painter.setPen(pen)
-                painter.drawEllipse(QPointF(at.x, at.y), length, length)
+                painter.drawEllipse(cursor, shown.ring, shown.ring)
         if shown.text:
             _paint_text(painter, shown, viewport)
 
@@ -303,20 +305,12 @@ def _outline(
     if tint is not None:
         painter.fillPath(path, tint)
     stroke(painter, path, _SHADE, 3.4)
-    stroke(painter, path, _SELECTED, 1.8)
-
-
-def _paint_marked(painter: QPainter, view: View, transform: Transform) -> None:
-    is_point = np.repeat(view.dimensions == 0, np.diff(view.object_offsets))
-    _outline(painter, view, transform)
-    starts = view.ring_offsets[:-1][is_point]
-    for x, y in (view.points[starts] @ transform[:, :2].T + transform[:, 2]).tolist():
-        painter.drawEllipse(QPointF(x, y), 6.5, 6.5)
+    stroke(painter, path, SELECTED, 1.8)
 
 
 def _paint_handles(painter: QPainter, places: Line) -> None:
     painter.setPen(QPen(_HALO, 1.0))
-    painter.setBrush(QBrush(_SELECTED))
+    painter.setBrush(QBrush(SELECTED))
     for x, y in places.tolist():
         painter.drawRect(QRectF(x - _HANDLE_PX, y - _HANDLE_PX, 2 * _HANDLE_PX, 2 * _HANDLE_PX))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QItemSelection, QModelIndex, Qt
@@ -21,7 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from tilescope.domain.counts import counted
-from tilescope.domain.geometry import Rect
+from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project, rows_of
 from tilescope_desktop.bridge.work import Job, Work
@@ -109,7 +108,8 @@ class ObjectPanel(ListingPanel):
         """Show an object of the table, large."""
         tab, rows = self._front(), self.model.rows
         if tab is not None and rows is not None:
-            fly_to(tab, tuple(rows.boxes[row].tolist()))
+            z, t = rows.planes[row].tolist()
+            fly_to(tab, tuple(rows.boxes[row].tolist()), (z, t))
             tab.view.setFocus()
 
     # -- inside -----------------------------------------------------------------------------------
@@ -138,17 +138,17 @@ class ObjectPanel(ListingPanel):
         rect = None
         if self.in_view.isChecked() and tab.view.viewport is not None:
             rect = tab.view.viewport.bounds_l0
-        self._start(project.path, slide.number, tab.um_per_px, rect)
+        desk, path, number, um = self._annotations.desk, project.path, slide.number, tab.um_per_px
+        plane = tab.planes.place
+        self._start(
+            lambda token: read_project(
+                desk, path, lambda project: rows_of(project, number, um, token, rect, plane)
+            )
+        )
 
-    def _start(self, path: Path, number: int, um: float | None, rect: Rect | None) -> None:
-        desk = self._annotations.desk
+    def _start(self, read: Callable[[CancellationToken], ObjectRows]) -> None:
         self._job = self._work.start(
-            "table",
-            lambda token, _report: read_project(
-                desk, path, lambda project: rows_of(project, number, um, token, rect)
-            ),
-            self._show,
-            self._annotations.failed.emit,
+            "table", lambda token, _report: read(token), self._show, self._annotations.failed.emit
         )
 
     def _show(self, rows: ObjectRows | None) -> None:

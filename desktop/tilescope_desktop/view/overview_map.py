@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QPointF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QPolygonF,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QWidget
 
 from tilescope.domain.geometry import Point, Size
@@ -24,6 +33,8 @@ _BOX = QColor(255, 210, 0)
 _SEEN_SHARE = 0.2
 #: An outline that moved by less, in pixels of the map, need not be painted anew.
 _LEAST_STEP_PX = 0.4
+#: One notch of a mouse wheel, and what it does, as over the view.
+_NOTCH, _ZOOM_PER_NOTCH = 120, 1.25
 _REPAIR_S = 0.003
 _LATER_MS = 50
 
@@ -31,10 +42,12 @@ _LATER_MS = 50
 class OverviewMap(QWidget):
     """A small picture of the slide with the view's outline.
 
-    ``moved`` tells the level-0 point that the user wants in the middle.
+    ``moved`` tells the level-0 point that the user wants in the middle, ``zoomed`` the one that
+    stays where it is, and by which factor all is enlarged.
     """
 
     moved = Signal(object)
+    zoomed = Signal(object, float)
 
     def __init__(self, tiles: TileService, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -141,6 +154,13 @@ class OverviewMap(QWidget):
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Go where the mouse is dragged; called by Qt."""
         self._go(event)
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
+        """Zoom where the mouse is; called by Qt."""
+        event.accept()  # else the view below would zoom at what the map lies over
+        if self._whole is not None and (turned := event.angleDelta().y()):
+            place = self._whole.to_l0(Point(event.position().x(), event.position().y()))
+            self.zoomed.emit(place, _ZOOM_PER_NOTCH ** (turned / _NOTCH))
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return the size of the map; called by Qt."""

@@ -27,7 +27,7 @@ class PixelSizes(QObject):
         window.tab_closed.connect(self._ready.discard)
         annotations.slides_found.connect(self._show_known)
 
-    def _keep(self, tab: SlideTab, um_per_px: float) -> None:
+    def _keep(self, tab: SlideTab, um_per_px: float | None) -> None:
         self._ask()
         slide = self._bench.slides.get(tab)
         if slide is None or slide.identity is None:  # nothing of it can be in a project
@@ -48,7 +48,7 @@ class PixelSizes(QObject):
             self._ready.add(tab)
         self._ask()
 
-    def _show(self, tab: SlideTab, um_per_px: float) -> None:
+    def _show(self, tab: SlideTab, um_per_px: float | None) -> None:
         tab.override_um_per_px(um_per_px)
         self._window.status.show_view()
         self._ask()

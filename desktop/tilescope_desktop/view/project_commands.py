@@ -21,8 +21,10 @@ from tilescope_desktop.bridge.loans import ProjectLent
 from tilescope_desktop.bridge.project_desk import Moved, Stranded
 from tilescope_desktop.model.captions import caption
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.earlier_work import changed_at, moment_text
 from tilescope_desktop.model.notices import Notice, subject, subject_of, unkept, words_of
 from tilescope_desktop.model.places import PROJECT_SUFFIX
+from tilescope_desktop.view.earlier_offers import EarlierOffers
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.named_file import completed
@@ -50,11 +52,13 @@ class ProjectDesktop:
     bench: ToolBench
     opener: FileOpener
     notices: NoticeBar
+    earlier: EarlierOffers = field(init=False)
     _records: list[SlideRecord] = field(default_factory=list)
     _displaced: Notice | None = None
     _left: Hashable = None
 
     def __post_init__(self) -> None:
+        self.earlier = EarlierOffers(self.window, self.annotations, self.open)
         self.annotations.saved.connect(self._note_saved)
         self.annotations.said.connect(self._say)
         self.annotations.failed.connect(self._tell_failure)
@@ -74,6 +78,7 @@ class ProjectDesktop:
             path = Path(name)
             path = path if path.suffix == PROJECT_SUFFIX else Path(name + PROJECT_SUFFIX)
             if self._may_let_go():
+                self.earlier.end()
                 self.annotations.open_project(path, is_new=True, then=lambda _slides: None)
 
     def choose(self) -> None:
@@ -86,6 +91,7 @@ class ProjectDesktop:
         """Open a project and its slides."""
         if self._may_let_go():
             self._left = None
+            self.earlier.end()
             self.annotations.open_project(path, then=self._open_slides)
 
     def save_as(self) -> None:
@@ -112,8 +118,11 @@ class ProjectDesktop:
         """Bring a slide to the front; one that is not open is opened."""
         found = [tab for tab in self.window.all_tabs if subject(tab.path) == subject(path)]
         if not found:
-            self.window.open_slide(path)
-        elif self.window.tab not in found:
+            # What cannot be opened is not listed to be opened again.
+            self.window.open_slide(path, lambda _tab: self.annotations.remembered.note_file(path))
+            return
+        self.annotations.remembered.note_file(path)
+        if self.window.tab not in found:
             self.window.tabs.show_slide(found[0])
             found[0].view.setFocus()
 
@@ -122,14 +131,10 @@ class ProjectDesktop:
         path = self.annotations.remembered.project
         if path is None:
             return
-        when = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-        self.notices.say(
-            f"{path.stem}: everything you drew is saved, the last change at "
-            f"{when:%H:%M:%S on %d.%m.%Y}.",
-            (
-                ("Continue", lambda: self.open(path)),
-                ("Not now", lambda: None),
-            ),
+        when = datetime.fromtimestamp(changed_at(path))
+        self.earlier.offer(
+            path,
+            f"{path.stem}: everything you drew is saved, the last change at {moment_text(when)}.",
         )
 
     def relink(self) -> None:
@@ -156,7 +161,10 @@ class ProjectDesktop:
     def fill_recent(self, menu: QMenu) -> None:
         """List files that were opened."""
         menu.clear()
+        own = self.annotations.folder
         for path in self.annotations.remembered.recent:
+            if path.is_relative_to(own) and not path.exists():
+                continue  # nothing came of what it was made for
             action = QAction(caption(path.name), menu)
             action.setToolTip(str(path))
             action.triggered.connect(lambda _checked=False, path=path: self.opener.open([path]))
@@ -285,6 +293,7 @@ class ProjectDesktop:
         project = self.annotations.project
         if project is not None:
             self.notices.settle(project.path)
+            self.annotations.remembered.note_file(project.path)
         if project is None:
             self.window.setWindowTitle("Tilescope")
             self.window.status.show_saved("")

@@ -5,29 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QDockWidget, QFileDialog, QMessageBox
 
+from tilescope.domain.geometry import Rect
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.inference.backends import provider_states
 from tilescope.inference.planner import LAYOUT_VERSION
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
+from tilescope.jobs.run_model import LEDGER_NAME
 from tilescope.jobs.running.events import RunEvent
 from tilescope.jobs.running.map_stream import STREAM_NAME
 from tilescope.ops.areas import Areas
-from tilescope.plugins.registry import find_model, installed_models
-from tilescope.runtime.memory import machine_memory_bytes
+from tilescope.plugins.registry import FoundPlugin, discover, find_model, installed_models
+from tilescope.runtime.memory import machine_memory_bytes, rss_bytes
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.lending import lend
 from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
+from tilescope_desktop.bridge.work import Job
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.notices import words_of
 from tilescope_desktop.model.run_settings import Extent, RunChoice, region_of, report_text
+from tilescope_desktop.model.stopped_runs import StoppedRun
+from tilescope_desktop.view.broken_plugins import tell_broken
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
@@ -35,6 +41,7 @@ from tilescope_desktop.view.model_adding import ModelAdding
 from tilescope_desktop.view.run_areas import RunAreas
 from tilescope_desktop.view.run_panel import RunPanel
 from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.stopped_offers import StoppedOffers
 from tilescope_desktop.view.tool_bench import ToolBench
 
 _OBJECT_TASKS = ("instances", "detect")
@@ -42,6 +49,8 @@ _CLICK = "click"
 #: What failures of runs are known by; the next run settles them.
 _RUN = "run"
 _MOST_CAP_BYTES = 4 << 30
+#: From then on it is said that a run that was cancelled does not stop.
+PATIENCE_MS = 5000
 
 
 class RunBench(QObject):
@@ -60,6 +69,10 @@ class RunBench(QObject):
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(cap)
         self._areas = RunAreas(tools, annotations, self.panel)
+        self._storing: dict[ModelRun, Job] = {}
+        self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
+        self._patience.timeout.connect(self._tell_unanswered)
+        self._stopped = StoppedOffers(window, annotations, self._may_go_on, self._go_on)
         self._adding = ModelAdding(window, self._is_running)
         self._adding.added.connect(self._offer)
         self.panel.wanted.connect(self.start)
@@ -67,20 +80,34 @@ class RunBench(QObject):
         self.panel.providers_due.connect(self._read_providers)
         self.runs.told.connect(self._take)
         self.runs.ended.connect(self._end)
+        window.status.measure_against(lambda: self.budget_bytes)
         window.add_panel("Models", self.panel)
         window.add_commands(self._commands())
         window.tab_changed.connect(self._turn_to)
         window.before_closing(self._may_close)
-        self.refresh_models()
+        window.closing.connect(self._tell_waiting)
+        plugins = discover()
+        self._show_models(plugins)
+        tell_broken(window.notices, plugins)
 
     @property
     def objects_so_far(self) -> int:
         """Objects that running models have found and that are not in the project yet."""
         return sum(len(live) for live in self._live.values())
 
+    @property
+    def budget_bytes(self) -> int:
+        """What the whole program may take: the window as it is, and the model that it runs."""
+        caps = [run.request.memory_bytes for run in self.runs.active]
+        return rss_bytes() + max(caps, default=self.panel.memory_bytes)
+
     def refresh_models(self) -> None:
         """Offer the models that are installed now."""
-        self.panel.show_models([m.spec for m in installed_models() if m.spec.task != _CLICK])
+        self._show_models(discover())
+
+    def _show_models(self, plugins: Sequence[FoundPlugin]) -> None:
+        models = installed_models(plugins)
+        self.panel.show_models([m.spec for m in models if m.spec.task != _CLICK])
         self.panel.set_ready(self._window.tab is not None)
 
     def _read_providers(self) -> None:
@@ -98,40 +125,54 @@ class RunBench(QObject):
         Outlines that it is to run in are read first, while the window goes on.
         """
         tab = self._window.tab
-        if tab is None or self.runs.active:
+        if tab is None or self._is_taken():
             return
-        if self._areas.is_reading:
-            error = UsageError("The outlines of another run are still being read; wait for them.")
-            self._window.notices.fail(error, _RUN)
-        elif choice.extent.is_areas:
+        if choice.extent.is_areas:
             self.panel.show_waiting("Reading the outlines…")
             self._areas.read(choice, lambda areas: self._begin(tab, choice, areas), self._refuse)
             self._window.refresh_commands()
         else:
             self._begin(tab, choice, None)
 
+    def _is_taken(self) -> bool:
+        """Tell whether there is no run beside what goes on, and say why where it is not seen."""
+        if self._areas.is_reading:
+            error = "The outlines of another run are still being read; wait for them."
+        elif self._storing:
+            error = "The objects of another run are being put into the project; wait for that."
+        elif any(run.is_cancelled for run in self.runs.active):
+            error = "The run before has not stopped yet. " + _UNANSWERED
+        else:
+            return bool(self.runs.active)
+        self._window.notices.fail(UsageError(error), _RUN)
+        return True
+
     def _begin(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> None:
         if areas is not None and tab not in self._tools.slides:
             self._show_idle("The slide was closed.")
             return
         try:
-            request = self._request(tab, choice, areas)
+            region = region_of(choice.extent, tab.source.info, tab.view.viewport)
+            request = self._request(tab, choice, areas, region)
         except ValueError as error:
             self._refuse(UsageError(str(error)))
-            return
         except TilescopeError as error:
             self._refuse(error)
-            return
+        else:
+            self._run(tab, request)
+
+    def _run(self, tab: SlideTab, request: RunRequest) -> None:
         self._window.notices.settle(_RUN)
         run = self.runs.start(request)
         self._tabs[run] = tab
+        self._stopped.begin(run, request.out_dir.name)
         self._show_results(run, tab)
         self.panel.show_waiting("Looking at the slide…")
         self._window.refresh_commands()
 
     def _refuse(self, error: BaseException) -> None:
         self._show_idle(words_of(error))
-        self._window.notices.fail(error, _RUN)
+        self._window.show_error(error, _RUN)
 
     def _show_idle(self, text: str) -> None:
         """Show that nothing runs, also on what cancels a run."""
@@ -145,7 +186,15 @@ class RunBench(QObject):
             self._show_idle("Cancelled.")
         for run in self.runs.active:
             run.cancel()
+            self._patience.start()
+        for job in self._storing.values():
+            job.cancel()
+        if self.runs.active or self._storing:
             self.panel.show_busy("Cancelling…")
+
+    def _tell_unanswered(self) -> None:
+        if any(run.is_cancelled for run in self.runs.active):
+            self.panel.show_busy(_UNANSWERED)
 
     def add_model(self, path: Path) -> None:
         """Look at a user's model, try it out, and offer it when it works."""
@@ -157,22 +206,51 @@ class RunBench(QObject):
 
     # -- a run ------------------------------------------------------------------------------------
 
-    def _request(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> RunRequest:
-        model = find_model(choice.model_id)
-        region = region_of(choice.extent, tab.source.info, tab.view.viewport)
-        request = RunRequest(
-            model,
-            tab.path,
-            Path(),
-            choice.memory_bytes,
-            _core_count(),
-            provider=choice.provider,
-            region_l0=region,
-            within=areas,
-            um_per_px=tab.um_override,
-            parameters=choice.parameters,
+    def _request(
+        self, tab: SlideTab, choice: RunChoice, areas: Areas | None, region: Rect | None
+    ) -> RunRequest:
+        return self._placed(
+            RunRequest(
+                find_model(choice.model_id),
+                tab.path,
+                Path(),
+                choice.memory_bytes,
+                _core_count(),
+                provider=choice.provider,
+                region_l0=region,
+                within=areas,
+                um_per_px=tab.um_override,
+                parameters=choice.parameters,
+            )
         )
+
+    def _placed(self, request: RunRequest) -> RunRequest:
         return replace(request, out_dir=self._annotations.folder / "runs" / _name_of(request))
+
+    def _request_of(self, tab: SlideTab, stopped: StoppedRun) -> RunRequest:
+        """Return what goes on with a run that stopped."""
+        extent, parameters = Extent.SLIDE, stopped.parameters
+        memory, provider = stopped.memory_bytes, stopped.provider
+        choice = RunChoice(stopped.model_id, extent, memory, provider, parameters)
+        request = self._request(tab, choice, None, stopped.region_l0)
+        return self._placed(replace(request, um_per_px=stopped.um_per_px))
+
+    def _may_go_on(self, tab: SlideTab, stopped: StoppedRun) -> bool:
+        """Tell whether the model is the same, and what it did is still there."""
+        try:
+            request = self._request_of(tab, stopped)
+        except TilescopeError:
+            return False
+        is_same = request.out_dir.name == stopped.name
+        return is_same and (request.folder / LEDGER_NAME).is_file()
+
+    def _go_on(self, tab: SlideTab, stopped: StoppedRun) -> None:
+        if self._is_taken():
+            return
+        try:
+            self._run(tab, self._request_of(tab, stopped))
+        except TilescopeError as error:
+            self._refuse(error)
 
     def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
         spec = run.request.model.spec
@@ -186,6 +264,7 @@ class RunBench(QObject):
     def _take(self, run: ModelRun, event: RunEvent) -> None:
         self.panel.show_progress(event.progress)
         tab = self._tabs[run]
+        self._stopped.note(run, tab, run.request.out_dir.name, event.progress)
         if event.objects is not None and run in self._live:
             self._live[run].add(event.objects)
             if tab in self._tools.overlays:
@@ -196,11 +275,13 @@ class RunBench(QObject):
 
     def _end(self, run: ModelRun, outcome: object) -> None:
         tab = self._tabs.pop(run)
+        is_complete = isinstance(outcome, RunReport) and outcome.status == "complete"
+        self._stopped.end(run, tab, run.request.out_dir.name, is_complete=is_complete)
         if run in self._maps:
             self.maps.end(self._maps.pop(run), _map_of(outcome))
         if isinstance(outcome, RunReport):
             self._tell(outcome)
-            if outcome.status == "complete" and run in self._live:
+            if is_complete and run in self._live:
                 self._keep(run, tab, outcome)
                 return
         elif isinstance(outcome, BaseException):
@@ -219,18 +300,19 @@ class RunBench(QObject):
 
     def _keep(self, run: ModelRun, tab: SlideTab, found: RunReport) -> None:
         """Put the objects into the project, one step to undo."""
-        self.panel.show_busy("Putting the objects into the project…")
+        self.panel.show_waiting("Putting the objects into the project…")
 
         def done(stored: RunReport) -> None:
             is_in = stored.status == "complete"
+            self._end_storing(run, tab)
             self._tell(replace(found, project=stored.project) if is_in else stored)
-            self._hide_live(run, tab)
 
         def stopped() -> None:
-            self.panel.show_idle(
-                "The objects are not in the project; the results are in " + str(run.request.folder)
+            self._end_storing(run, tab)
+            self._show_idle(
+                "The objects are not in the project. Run it again: that puts them in, and nothing "
+                f"is computed anew. The results are in {run.request.folder}"
             )
-            self._hide_live(run, tab)
 
         job = lend(
             self._annotations,
@@ -241,26 +323,44 @@ class RunBench(QObject):
             on_stopped=stopped,
         )
         if job is None:
-            self.panel.show_idle(
+            self._end_storing(run, tab)
+            self._show_idle(
                 "The project takes no edits now; the results are in " + str(run.request.folder)
             )
-            self._hide_live(run, tab)
+            return
+        self._storing[run] = job
+        self._window.refresh_commands()
+
+    def _end_storing(self, run: ModelRun, tab: SlideTab) -> None:
+        self._storing.pop(run, None)
+        self._hide_live(run, tab)
 
     def _hide_live(self, run: ModelRun, tab: SlideTab) -> None:
         live = self._live.pop(run, None)
         if live is not None and tab in self._tools.overlays:
             self._tools.overlays[tab].hide_live(live)
 
+    # -- closing ----------------------------------------------------------------------------------
+
     def _may_close(self) -> bool:
-        if not self.runs.active:
+        """Ask before something is stopped that the window does not start again by itself."""
+        if self._storing:
+            title, text = "Objects are being kept", _WHILE_STORING
+        elif self.runs.active:
+            is_areas = any(run.request.within is not None for run in self.runs.active)
+            title = "A model is running"
+            text = _WHILE_RUNNING + (_SAME_AREAS if is_areas else _SAME_SLIDE)
+        else:
             return True
-        answer = QMessageBox.question(
-            self._window,
-            "A model is running",
-            "A model is still running. Close the window? What it has done is kept, and the same "
-            "run goes on from there the next time.",
-        )
+        answer = QMessageBox.question(self._window, title, text)
         return answer == QMessageBox.StandardButton.Yes
+
+    def _tell_waiting(self) -> None:
+        """Say why the window is still there; it answers nothing until all jobs have ended."""
+        self._patience.stop()
+        if self.runs.active or self._storing:
+            self._window.status.showMessage("Waiting for the model to stop…")
+            self._window.status.repaint()
 
     # -- models -----------------------------------------------------------------------------------
 
@@ -286,7 +386,7 @@ class RunBench(QObject):
                 "Cancel the run",
                 "Models",
                 self.cancel,
-                is_enabled=lambda: bool(self.runs.active) or self._areas.is_reading,
+                is_enabled=lambda: self._is_busy,
             ),
         ]
 
@@ -298,12 +398,29 @@ class RunBench(QObject):
             dock.raise_()
         self.panel.choose_extent(Extent.SELECTION)
 
+    @property
+    def _is_busy(self) -> bool:
+        return bool(self.runs.active or self._storing) or self._areas.is_reading
+
     def _offer(self, model_id: str) -> None:
         self.refresh_models()
         self.panel.choose_model(model_id)
 
     def _is_running(self, model_id: str) -> bool:
         return any(run.request.model.spec.id == model_id for run in self.runs.active)
+
+
+_UNANSWERED = (
+    "The model does not answer; in a few seconds its process is ended. Nothing is lost: what you "
+    "drew is saved, and so are the tiles that are done."
+)
+_WHILE_RUNNING = "A model is still running. Close the window? What it has done is kept, and "
+_SAME_SLIDE = "you can go on with it when the slide is open again."
+_SAME_AREAS = "the same run inside the same areas goes on from there."
+_WHILE_STORING = (
+    "The objects of a run are being put into the project. Close the window? They are not in the "
+    "project then; running the model again puts them in, and nothing is computed anew."
+)
 
 
 def _providers() -> dict[str, str]:

@@ -110,6 +110,11 @@ class RunPanel(QWidget):
         spec = self._spec
         return None if spec is None else spec.id
 
+    @property
+    def memory_bytes(self) -> int:
+        """The cap that is chosen for the next run."""
+        return self._memory.value() * _MIB
+
     def choose_model(self, model_id: str) -> None:
         """Choose a model, for example one that was just added."""
         self._model.setCurrentIndex(self._model.findData(model_id))
@@ -287,7 +292,7 @@ class RunPanel(QWidget):
             RunChoice(
                 spec.id,
                 self._chosen_extent,
-                self._memory.value() * _MIB,
+                self.memory_bytes,
                 self._provider.currentText(),
                 changed,
                 self._class.currentData() if self.wants_classes else None,

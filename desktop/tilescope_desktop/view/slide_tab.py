@@ -52,6 +52,7 @@ class SlideTab(QWidget):
         self.view.overlays.append(self.scale)
         self.view.viewport_changed.connect(self.map.follow)
         self.map.moved.connect(self._go)
+        self.map.zoomed.connect(self._zoom)
         self.scale.um_per_px = self.um_per_px
         self.planes = PlaneBar(source.info, self)
         self.planes.moved.connect(self._show_plane)
@@ -125,3 +126,7 @@ class SlideTab(QWidget):
     def _go(self, point_l0: object) -> None:
         if self.view.viewport is not None:
             self.view.move_to(self.view.viewport.centred(point_l0))  # type: ignore[arg-type]
+
+    def _zoom(self, point_l0: object, factor: float) -> None:
+        if self.view.viewport is not None:
+            self.view.zoom(factor, self.view.viewport.to_screen(point_l0))  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from PySide6.QtGui import (
     QResizeEvent,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from tilescope.domain.geometry import Point
 from tilescope.domain.tiles import TileKey
@@ -101,6 +101,7 @@ class SlideView(QWidget):
         self._cursor: QPointF | None = None
         self._drag: QPointF | None = None
         self._velocity = QPointF()
+        self._left = QPointF()
         self._dragged_at = 0.0
         self._held: Qt.MouseButton | None = None
         self._clicked_at: QPointF | None = None
@@ -137,6 +138,11 @@ class SlideView(QWidget):
             return True
         is_painted = self._canvas.is_sharp_at(self._viewport, self.devicePixelRatioF())
         return is_painted and self._service.is_idle
+
+    @property
+    def cursor_at(self) -> QPointF | None:
+        """Where the mouse is, in logical pixels; None while it is not over the view."""
+        return self._cursor
 
     def picture(self) -> QImage:
         """Return what is painted of the slide alone, in physical pixels."""
@@ -191,12 +197,16 @@ class SlideView(QWidget):
             self.move_to(self._viewport.zoomed(factor, at, slide=self._slide.info.size))
 
     def pan(self, dx: float, dy: float) -> None:
-        """Drag the slide by logical pixels, whole physical ones: those are quick to paint."""
-        if self._viewport is not None:
-            ratio = self.devicePixelRatioF()
-            self.move_to(
-                self._viewport.panned(round(dx * ratio) / ratio, round(dy * ratio) / ratio)
-            )
+        """Drag the slide by logical pixels, whole physical ones: those are quick to paint.
+
+        What is no whole one yet is left for the next time.
+        """
+        ratio = self.devicePixelRatioF()
+        self._left += QPointF(dx, dy)
+        step = QPointF(round(self._left.x() * ratio), round(self._left.y() * ratio)) / ratio
+        self._left -= step
+        if self._viewport is not None and not step.isNull():
+            self.move_to(self._viewport.panned(step.x(), step.y()))
 
     def _set_viewport(self, viewport: Viewport) -> None:
         if self._moved_at is None:
@@ -309,7 +319,8 @@ class SlideView(QWidget):
         # A click that stops the slide is for nothing else.
         self._clicked_at = None if self._glide.isActive() else event.position()
         self._glide.stop()
-        self._velocity = QPointF()
+        self._velocity, self._left = QPointF(), QPointF()
+        self._cursor = event.position()
         self._held = button
         if self._moves_slide(event):
             self._clicked_at = None
@@ -357,6 +368,12 @@ class SlideView(QWidget):
         elif is_click and is_pan:
             self._tell(PointerKind.CLICK, event)
 
+    def leaveEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Show no longer what is around the mouse; called by Qt."""
+        self._cursor = None
+        self.update()
+        super().leaveEvent(event)
+
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:  # noqa: N802 - Qt's name
         """Want a menu by the key; the mouse wants it when the button goes up; called by Qt."""
         if event.reason() == QContextMenuEvent.Reason.Keyboard:
@@ -400,6 +417,12 @@ class SlideView(QWidget):
         # With Alt held some systems say that the wheel was turned sideways.
         notches = ((angle.y() or angle.x()) if has_alt else angle.y()) / _NOTCH
         if has_alt and self.on_alt_wheel(notches):
+            # Else Alt let go would open the menus: Qt takes a wheel for nothing done with it.
+            at, none = event.position(), Qt.MouseButton.NoButton
+            moved = QMouseEvent(
+                QEvent.Type.MouseMove, at, event.globalPosition(), none, event.buttons(), modifiers
+            )
+            QApplication.sendEvent(self, moved)
             return
         if not pixels.isNull() and not modifiers & Qt.KeyboardModifier.ControlModifier:
             self.pan(pixels.x(), pixels.y())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QStatusBar, QWidget
 
 from tilescope.domain.geometry import Point
 from tilescope.io.cache import TileCache
+from tilescope.runtime.memory import machine_memory_bytes, program_rss_bytes
 from tilescope_desktop.model.readout import (
     bytes_text,
     magnification_text,
@@ -51,15 +53,18 @@ class _News(QLabel):
 class Status(QStatusBar):
     """What the window has to say all the time, what goes on, and passing news in front of it.
 
-    What has to be read stands in the notice bar.
+    What has to be read stands in the notice bar. All of it is about one slide: the one in front,
+    or the one beside it while the mouse is over that. ``pixel_size_clicked`` tells which.
     """
 
-    pixel_size_clicked = Signal()
+    pixel_size_clicked = Signal(object)
 
     def __init__(self, caches: tuple[TileCache, ...], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._caches = caches
-        self._tab: SlideTab | None = None
+        self._budget_bytes: Callable[[], int] = machine_memory_bytes
+        self._front: SlideTab | None = None
+        self._under: SlideTab | None = None
         self._going: dict[object, str] = {}
         self._passing = ""
         self._passes = QTimer(self, singleShot=True)
@@ -73,8 +78,7 @@ class Status(QStatusBar):
         self._saved = QLabel()
         self._pixel_size = QPushButton(flat=True)
         self._pixel_size.setToolTip("Size of a pixel, and where it comes from; click to change it")
-        self._pixel_size.clicked.connect(self.pixel_size_clicked)
-        self._memory.setToolTip("Memory held by tiles, of what they may hold")
+        self._pixel_size.clicked.connect(lambda: self.pixel_size_clicked.emit(self.tab))
         for name, widget in (
             ("Position", self._place),
             ("Magnification", self._magnification),
@@ -88,6 +92,11 @@ class Status(QStatusBar):
         self._timer.timeout.connect(self._show_memory)
         self._timer.start()
         self._show_memory()
+
+    @property
+    def tab(self) -> SlideTab | None:
+        """The slide that is spoken of."""
+        return self._under or self._front
 
     @property
     def going(self) -> str:
@@ -131,14 +140,16 @@ class Status(QStatusBar):
         self._show_news()
 
     def follow(self, tab: SlideTab | None) -> None:
-        """Speak of another slide."""
-        self._tab = tab
-        self._place.clear()
+        """Speak of another slide in front."""
+        if tab is not self.tab:
+            self._place.clear()
+        self._front = tab
+        self._look_at(None)
         self.show_view()
 
     def show_view(self) -> None:
         """Say how large the slide is shown."""
-        tab = self._tab
+        tab = self.tab
         has_view = tab is not None and tab.view.viewport is not None
         self._pixel_size.setVisible(has_view)
         self._magnification.setVisible(has_view)
@@ -148,17 +159,48 @@ class Status(QStatusBar):
 
     def show_place(self, point_l0: Point, tab: SlideTab) -> None:
         """Say where the cursor is on a slide."""
+        if tab is not self.tab:
+            self._look_at(None if tab is self._front else tab)
+            self.show_view()
         self._place.setText(place_text(point_l0, tab.um_per_px))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Notice that the mouse is over the slide beside no longer; called by Qt."""
+        under = self._under
+        if event.type() == QEvent.Type.Leave and under is not None and watched is under.view:
+            self._place.clear()
+            self._look_at(None)
+            self.show_view()
+        return super().eventFilter(watched, event)
 
     def show_saved(self, text: str, why: str = "") -> None:
         """Say when annotations were saved last, ``saved 12:03:07``, or why they are not."""
         self._saved.setText(text)
         self._saved.setToolTip(why)
 
+    def _look_at(self, tab: SlideTab | None) -> None:
+        """Speak of a slide that is not in front until the mouse leaves it."""
+        if self._under is not None:
+            self._under.view.removeEventFilter(self)
+        self._under = tab
+        if tab is not None:
+            tab.view.installEventFilter(self)
+
     def _show_news(self) -> None:
         self._news.say(self._passing or self.going)
+
+    def measure_against(self, budget_bytes: Callable[[], int]) -> None:
+        """Show memory beside what the whole program may take, which is asked for every time."""
+        self._budget_bytes = budget_bytes
+        self._show_memory()
 
     def _show_memory(self) -> None:
         uses = [cache.use for cache in self._caches]
         held, most = sum(u.size_bytes for u in uses), sum(u.max_bytes for u in uses)
-        self._memory.setText(f"{bytes_text(held)} / {bytes_text(most)}")
+        taken, budget = bytes_text(program_rss_bytes()), bytes_text(self._budget_bytes())
+        self._memory.setText(f"{taken} / {budget}")
+        self._memory.setToolTip(
+            f"Tilescope takes {taken} of memory now and may take {budget}: the window as it is, "
+            "and for a model what Memory in the Models panel says. Tiles are "
+            f"{bytes_text(held)} of it, at most {bytes_text(most)}."
+        )

@@ -83,7 +83,8 @@ def is_dark(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = Non
 
 def apply_theme(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> None:
     """Give all windows the colours of a theme; ``scheme`` as in ``is_dark``."""
-    app.setStyle("Fusion")
+    if app.style().name() != "fusion":
+        app.setStyle("Fusion")
     dark = is_dark(app, theme, scheme)
     colors = _DARK if dark else _LIGHT
     palette = QPalette(QColor(colors[_ROLE.Button]), QColor(colors[_ROLE.Window]))

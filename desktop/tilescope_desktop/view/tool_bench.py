@@ -158,6 +158,12 @@ class ToolBench(QObject):
             self._hand_over(tab, wishes)
         self.repaint()
 
+    def forget(self) -> None:
+        """Show no longer what was measured on another slide."""
+        if not self.tool.is_busy:
+            self.tool.cancel()
+            self.repaint()
+
     def repaint(self) -> None:
         """Show what the tool has to show now."""
         tab = self.tab
@@ -228,7 +234,8 @@ class ToolBench(QObject):
         tab, slide = self.tab, self.annotations.selected_slide
         if tab is None or slide is None or not slide.is_same(self.slides.get(tab)):
             return ()
-        return self.annotations.selected
+        here = _plane(tab)
+        return tuple(one for one in self.annotations.selected if one.plane == here)
 
     @property
     def um_per_px(self) -> float | None:
@@ -276,10 +283,12 @@ class ToolBench(QObject):
 
     def _take_pointer(self, tab: SlideTab, pointer: Pointer) -> bool:
         tool = self.tool
+        is_press = pointer.kind in (PointerKind.PRESS, PointerKind.DOUBLE)
         if tool.is_busy and tab is not self.tab:
+            if is_press and tool.takes(pointer):
+                self._say_begun()
             return False
         self._go_under(tab)
-        is_press = pointer.kind in (PointerKind.PRESS, PointerKind.DOUBLE)
         self.press_count += is_press
         if is_press and not tool.takes(pointer):
             return False
@@ -290,8 +299,8 @@ class ToolBench(QObject):
             PointerKind.DOUBLE: tool.double,
             PointerKind.CLICK: tool.click,
         }[pointer.kind]
-        if is_press and isinstance(tool, VertexTool) and tool.is_refused(pointer):
-            self.annotations.said.emit("The object is locked: unlock it to change its outline")
+        if is_press and (reason := tool.refusal(pointer)):
+            self.annotations.said.emit(reason)
         before = tool.preview
         wishes = act(pointer)
         if wishes:
@@ -312,6 +321,14 @@ class ToolBench(QObject):
                 notes.said.emit(f"What you draw is not seen: the class {name} is hidden")
         notes.fulfil(self._slide_of(tab), wishes)
 
+    def _say_begun(self) -> None:
+        """Say why nothing is drawn: what is begun in another view is finished there."""
+        if self._under is not None:
+            self.annotations.said.emit(
+                f"A shape is begun on {self._under.path.name}, in another view: "
+                "Enter finishes it, Escape drops it"
+            )
+
     def _tell_pending(self) -> None:
         if self.tool.is_pending != self._was_pending:
             self._was_pending = self.tool.is_pending
@@ -320,6 +337,8 @@ class ToolBench(QObject):
     def _go_under(self, tab: SlideTab) -> None:
         before, self._under = self._under, tab
         if before is not tab and before in self.slides:
+            if not self.tool.is_busy:
+                self.tool.cancel()  # what it shows was measured on the other slide
             before.view.update()
 
     def _slide_of(self, tab: SlideTab) -> OpenSlide:

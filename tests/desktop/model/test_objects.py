@@ -283,7 +283,7 @@ def test_a_table_is_sorted_and_filtered_and_measures_what_nobody_measured() -> N
         [
             nucleus(0, 50, 50, class_name="tumour", measurements={"score": 0.5}),
             Annotation(str(UUID(int=50)), box, class_name="stroma", locked=True),
-            nucleus(2, 90, 50, class_name=None, measurements={"score": 0.9}),
+            nucleus(2, 90, 50, class_name=None, measurements={"score": 0.9}, z=4, t=3),
         ]
     )
     rows = maker.rows(0.5)
@@ -298,6 +298,8 @@ def test_a_table_is_sorted_and_filtered_and_measures_what_nobody_measured() -> N
     assert rows.sorted(everything, 4, descending=False).tolist() == [0, 2, 1]
     assert rows.sorted(everything, 0, descending=False).tolist() == [2, 1, 0]
     assert rows.boxes[1].tolist() == [0, 0, 20, 10]
+    assert rows.planes.tolist() == [[0, 0], [0, 0], [4, 3]]
+    assert RowsMaker("px", 0).rows(None).planes.shape == (0, 2)
 
 
 def test_classes_of_a_running_model_are_seen_in_the_colours_they_will_keep() -> None:

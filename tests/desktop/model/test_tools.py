@@ -22,6 +22,7 @@ from tilescope_desktop.model.tools.shapes import (
     RulerTool,
 )
 from tilescope_desktop.model.tools.tool import (
+    LOCKED,
     Draw,
     MoveTool,
     Pick,
@@ -80,6 +81,7 @@ def test_a_click_in_move_picks_what_is_there() -> None:
 def test_a_press_is_a_point() -> None:
     shape = drawn(list(PointTool(Desk(), "p", "P").press(at(3, 4))))
     assert shape.equals(shapely.Point(3, 4))
+    assert list(PointTool(Desk(), "p", "P").double(at(3, 4))) == []
 
 
 def test_a_rectangle_is_between_two_corners_whichever_comes_first() -> None:
@@ -133,6 +135,19 @@ def test_a_ruler_measures_and_draws_nothing() -> None:
     tool = RulerTool(Desk(um_per_px=2.0), "x", "Ruler")
     assert drag(tool, at(0, 0), at(0, 1000)) == []
     assert tool.preview.text == "2.000 mm"
+
+
+def test_a_ruler_tells_what_it_measured_by_the_pixel_size_of_now() -> None:
+    scene = Desk(um_per_px=None)
+    tool = RulerTool(scene, "x", "Ruler")
+    drag(tool, at(0, 0), at(30, 40))
+    line = tool.preview.shape
+    assert tool.preview.text == "50 px"
+    scene.um_per_px = 2.0
+    assert tool.preview.text == "100.0 µm"
+    assert tool.preview.shape is line
+    tool.cancel()
+    assert tool.preview.text == ""
 
 
 def click(tool: Tool, x: float, y: float) -> list[Wish]:
@@ -231,10 +246,13 @@ def square(size: float = 100.0, **changes: object) -> Selected:
 def test_a_brush_paints_a_stroke_as_wide_as_its_ring() -> None:
     tool = BrushTool(Desk(), "b", "B")
     tool.move(at(5, 5, 3.0))
-    assert tool.preview.ring == (Point(5, 5), 3.0 * tool.radius_px)
+    assert tool.preview.ring == tool.radius_px
     shape = drawn(drag(tool, at(0, 0, 3.0), at(300, 0, 3.0), at(600, 0, 3.0)))
-    radius = 3.0 * tool.radius_px
+    assert tool.preview.ring is not None
+    radius = 3.0 * tool.preview.ring
     assert shape.area == pytest.approx(math.pi * radius**2 + 2 * radius * 600, rel=0.02)
+    tool.resize(2)
+    assert tool.preview.ring == tool.radius_px > radius / 3.0
 
 
 def test_brush_strokes_add_to_the_selected_area_inside_it_or_with_shift() -> None:
@@ -270,6 +288,28 @@ def test_a_brush_leaves_locked_objects_and_lines_alone() -> None:
         assert drag(tool, at(5, 5, has_alt=True), at(20, 20, has_alt=True)) == []
 
 
+def test_a_brush_says_why_it_changes_nothing() -> None:
+    line = square(geometry=shapely.LineString([(0, 0), (9, 9)]))
+    free, locked = square(), square(is_locked=True)
+    nothing = "Select an area to cut away from it"
+    for selected, alt, shift in (
+        ((), nothing, ""),
+        ((line,), nothing, ""),
+        ((locked,), LOCKED, LOCKED),
+        ((line, locked), LOCKED, LOCKED),
+        ((free,), "", ""),
+        ((locked, replace(free, id="other")), "", ""),
+    ):
+        tool = BrushTool(Desk(selected), "b", "B")
+        for key, reason in (("has_alt", alt), ("has_shift", shift)):
+            place = at(300, 300, **{key: True})
+            assert tool.refusal(place) == reason
+            tool.press(place)
+            assert tool.is_busy == (not reason)
+            tool.cancel()
+        assert tool.refusal(at(5, 5)) == ""
+
+
 def test_a_brush_has_limits() -> None:
     tool = BrushTool(Desk(), "b", "B")
     tool.resize(100)
@@ -288,6 +328,16 @@ def test_a_wand_takes_what_has_the_colour_under_the_cursor() -> None:
     assert shape.area == pytest.approx(math.pi * 60**2, rel=0.05)
     assert shape.centroid.distance(shapely.Point(1181, 701)) < 2
     assert drag(tool, at(0, 0, 2.0)) == []
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_a_wand_reaches_to_its_ring_however_small_pixels_are(ratio: int) -> None:
+    colors = np.full((200 * ratio, 200 * ratio, 3), 200, np.uint8)
+    to_l0 = np.array([[0.0, 3.0 / ratio, 0.0], [-3.0 / ratio, 0.0, 0.0]])
+    tool = WandTool(Desk(shown=Pixels(colors, to_l0)), "w", "W")
+    shape = drawn(drag(tool, at(300, -300, 3.0)))
+    assert tool.preview.ring is not None
+    assert shape.area == pytest.approx(math.pi * (3.0 * tool.preview.ring) ** 2, rel=0.03)
 
 
 def test_a_click_picks_and_a_drag_picks_a_box() -> None:
@@ -333,6 +383,14 @@ def test_corners_are_put_on_sides_and_taken_away() -> None:
         Desk((square(geometry=shapely.Polygon([(0, 0), (9, 0), (0, 9)])),)), "e", "E"
     )
     assert list(triangle.press(at(0, 0, 0.1, has_alt=True))) == []
+
+
+def test_a_locked_outline_says_why_it_is_not_changed() -> None:
+    tool = VertexTool(Desk((square(is_locked=True),)), "e", "E")
+    assert [tool.refusal(at(*place)) for place in ((2, 0), (50, 3), (50, 50), (300, 300))] == [
+        *(LOCKED, LOCKED, "", "")
+    ]
+    assert VertexTool(Desk((square(),)), "e", "E").refusal(at(2, 0)) == ""
 
 
 def test_a_click_beside_the_outline_selects_another_object() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from enum import Enum
 
 import shapely
@@ -11,6 +12,7 @@ from tilescope.domain.geometry import Point
 from tilescope.ops.combination import difference, union
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
+    LOCKED,
     Draw,
     Preview,
     Reshape,
@@ -56,11 +58,20 @@ class PaintTool(Tool, ABC):
         """Tell whether a stroke is on its way."""
         return self._is_down
 
+    def refusal(self, pointer: Pointer) -> str:
+        """Return why there is nothing to cut from, or to add to."""
+        wants = pointer.has_alt or pointer.has_shift
+        if not wants or self._chosen(pointer) is not None:
+            return ""
+        if any(_is_area(found) for found in self.scene.selected):
+            return LOCKED
+        return "Select an area to cut away from it" if pointer.has_alt else ""
+
     def press(self, pointer: Pointer) -> Wishes:
         """Begin a stroke."""
+        if self.refusal(pointer):
+            return ()
         self._target = self._chosen(pointer)
-        if self._target is None and pointer.has_alt:
-            return ()  # there is nothing to cut from
         self._mode = _Mode.NEW
         if self._target is not None:
             self._mode = _Mode.SUBTRACT if pointer.has_alt else _Mode.ADD
@@ -75,7 +86,7 @@ class PaintTool(Tool, ABC):
             self._dab(pointer)
             self._last = pointer.at_l0
         else:
-            self._preview = Preview(ring=self._ring(pointer))
+            self._preview = Preview(ring=self._ring())
         return ()
 
     def release(self, pointer: Pointer) -> Wishes:
@@ -83,9 +94,8 @@ class PaintTool(Tool, ABC):
         if not self._is_down:
             return ()
         wishes = self._result(pointer)
-        ring = self._ring(pointer)
         self.cancel()
-        self._preview = Preview(ring=ring)
+        self._preview = Preview(ring=self._ring())
         return wishes
 
     def cancel(self) -> None:
@@ -95,11 +105,7 @@ class PaintTool(Tool, ABC):
         self._stroke = self._target = None
 
     def _chosen(self, pointer: Pointer) -> Selected | None:
-        areas = [
-            found
-            for found in self.scene.selected
-            if not found.is_locked and shapely.get_type_id(found.geometry) in _AREAS
-        ]
+        areas = [found for found in self.scene.selected if not found.is_locked and _is_area(found)]
         at = shapely.Point(pointer.at_l0.x, pointer.at_l0.y)
         under = [found for found in areas if found.geometry.contains(at)]
         if under:
@@ -116,9 +122,7 @@ class PaintTool(Tool, ABC):
             fine = _FINE_PX * pointer.l0_per_px
             thin = shapely.simplify(self._stroke, fine / 4)
             self._stroke = thin if thin.is_valid and thin.area > 0 else self._stroke
-        self._preview = Preview(
-            self._stroke, self._mode is _Mode.SUBTRACT, ring=self._ring(pointer)
-        )
+        self._preview = Preview(self._stroke, self._mode is _Mode.SUBTRACT, ring=self._ring())
 
     def _result(self, pointer: Pointer) -> Wishes:
         if self._stroke is None:
@@ -135,8 +139,9 @@ class PaintTool(Tool, ABC):
             return ()
         return (Reshape(self._target.id, after),)
 
-    def _ring(self, pointer: Pointer) -> tuple[Point, float] | None:
-        return None
+    @abstractmethod
+    def _ring(self) -> float:
+        """Return the radius of what is painted around the cursor, in screen pixels."""
 
     @abstractmethod
     def _area(self, pointer: Pointer) -> shapely.Geometry | None:
@@ -153,17 +158,12 @@ class BrushTool(PaintTool):
     def resize(self, steps: float) -> None:
         """Make the brush larger, or with negative steps smaller."""
         low, high = _RADII_PX
-        old, self.radius_px = self.radius_px, min(max(self.radius_px * _STEP**steps, low), high)
+        self.radius_px = min(max(self.radius_px * _STEP**steps, low), high)
         if self._preview.ring is not None:
-            middle, radius = self._preview.ring
-            self._preview = Preview(
-                self._preview.shape,
-                self._preview.is_removal,
-                ring=(middle, radius * self.radius_px / old),
-            )
+            self._preview = replace(self._preview, ring=self.radius_px)
 
-    def _ring(self, pointer: Pointer) -> tuple[Point, float]:
-        return pointer.at_l0, self.radius_px * pointer.l0_per_px
+    def _ring(self) -> float:
+        return self.radius_px
 
     def _area(self, pointer: Pointer) -> shapely.Geometry:
         radius = self.radius_px * pointer.l0_per_px
@@ -175,6 +175,10 @@ class BrushTool(PaintTool):
             else shapely.LineString([(last.x, last.y), (here.x, here.y)])
         )
         return shapely.buffer(path, radius, quad_segs=_QUADRANT)
+
+
+def _is_area(found: Selected) -> bool:
+    return shapely.get_type_id(found.geometry) in _AREAS
 
 
 def _thinned(area: shapely.Geometry, tolerance: float) -> shapely.Geometry:

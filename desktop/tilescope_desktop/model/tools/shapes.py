@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -30,11 +31,15 @@ _ROUNDED = 2e-3
 
 
 class PointTool(Tool):
-    """A press is a point."""
+    """A press is a point, and so is a double click."""
 
     def press(self, pointer: Pointer) -> Wishes:
         """Draw it."""
         return (Draw(shapely.Point(pointer.at_l0.x, pointer.at_l0.y)),)
+
+    def double(self, pointer: Pointer) -> Wishes:
+        """Draw nothing: the click before was the point."""
+        return ()
 
 
 class DragTool(Tool, ABC):
@@ -120,7 +125,19 @@ class LineTool(DragTool):
 
 
 class RulerTool(LineTool):
-    """Measures a length and draws nothing; the line stays until the next press."""
+    """Measures a length and draws nothing; the line stays until the next press.
+
+    What stays is told by the pixel size of now: one may be entered after it was measured.
+    """
+
+    @property
+    def preview(self) -> Preview:
+        """The line and its length."""
+        shown = self._preview
+        if shown.shape is None:
+            return shown
+        text = length_text(shapely.length(shown.shape), self.scene.um_per_px)
+        return shown if text == shown.text else replace(shown, text=text)
 
     def _drawn(self, start: Point, pointer: Pointer) -> Wishes:
         self._preview = self._shown(start, pointer)

@@ -24,6 +24,8 @@ from tilescope_desktop.model.pointer import Pointer
 Line = NDArray[np.float64]
 #: How far beside an outline a click still means it, in screen pixels.
 REACH_PX = 4.0
+#: Why nothing happens to an outline.
+LOCKED = "The object is locked: unlock it to change its outline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ Wishes = Sequence[Wish]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """What is painted while a tool is used, all in level-0 pixels.
+    """What is painted while a tool is used, in level-0 pixels but for the ring.
 
     Attributes
     ----------
@@ -117,7 +119,7 @@ class Preview:
     handles
         Places that can be dragged, ``float64[n, 2]``.
     ring
-        Middle and radius of a circle around the cursor.
+        Radius of a circle around the cursor, in screen pixels.
     text
         A word beside what is drawn, such as a length.
     at
@@ -128,7 +130,7 @@ class Preview:
     is_removal: bool = False
     line: Line | None = None
     handles: Line | None = None
-    ring: tuple[Point, float] | None = None
+    ring: float | None = None
     text: str = ""
     at: Point | None = None
 
@@ -145,6 +147,7 @@ class Selected:
     class_name: str | None = None
     is_locked: bool = False
     author: Author | None = None
+    plane: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,6 +164,11 @@ class Pixels:
 
     colors: NDArray[np.uint8]
     to_l0: NDArray[np.float64]
+
+    @property
+    def l0_per_px(self) -> float:
+        """Level-0 pixels per pixel; several of them may be one of the screen's."""
+        return float(np.hypot(self.to_l0[0, 0], self.to_l0[1, 0]))
 
     def place_of(self, at_l0: Point) -> tuple[int, int]:
         """Return column and row of a level-0 point; they may lie outside."""
@@ -224,6 +232,10 @@ class Tool:
     def takes(self, pointer: Pointer) -> bool:
         """Tell whether the tool wants this press."""
         return pointer.is_primary
+
+    def refusal(self, pointer: Pointer) -> str:
+        """Return why a press does nothing, for the user; empty when there is nothing to say."""
+        return ""
 
     def press(self, pointer: Pointer) -> Wishes:
         """Take a button going down."""

@@ -9,6 +9,7 @@ from tilescope.domain.geometry import Point
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.shapes import box_of_ellipse, ellipse_in
 from tilescope_desktop.model.tools.tool import (
+    LOCKED,
     Line,
     Pick,
     Preview,
@@ -53,13 +54,14 @@ class VertexTool(Tool):
         """Tell whether a corner is dragged."""
         return self._dragged is not None
 
-    def is_refused(self, pointer: Pointer) -> bool:
-        """Tell whether a press takes hold of nothing because the selected object is locked."""
+    def refusal(self, pointer: Pointer) -> str:
+        """Return that the selected object is locked, when that is why a press takes no hold."""
         selected = self.scene.selected
         if len(selected) != 1 or not selected[0].is_locked:
-            return False
+            return ""
         shape = selected[0].geometry
-        return _nearest(shape, pointer) is not None or _is_on_side(shape, pointer)
+        is_meant = _nearest(shape, pointer) is not None or _is_on_side(shape, pointer)
+        return LOCKED if is_meant else ""
 
     def press(self, pointer: Pointer) -> Wishes:
         """Take hold of a corner, take it away, or select."""

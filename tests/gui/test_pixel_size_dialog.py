@@ -1,0 +1,78 @@
+"""The size of a pixel in its dialog: left as it is, said otherwise, given back to the slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt, QTimer
+from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QInputDialog
+from tests.gui.hand import LEFT, Hand
+
+OWN = "0.499 µm/px (aperio.MPP)"
+
+
+def answer(hand: Hand, typed: str | None, key: Qt.Key = Qt.Key.Key_Return) -> str:
+    """Press on the size of a pixel and type another; return what the dialog showed first."""
+    shown: list[str] = []
+
+    def use() -> None:
+        box = QApplication.activeModalWidget()
+        assert isinstance(box, QInputDialog)
+        spin = box.findChild(QDoubleSpinBox)
+        assert isinstance(spin, QDoubleSpinBox)
+        shown.append(f"{box.labelText()} {spin.text()}")
+        if typed is not None:
+            spin.selectAll()
+            hand.qtbot.keyClicks(spin, typed)
+        hand.qtbot.keyClick(spin, key)
+
+    QTimer.singleShot(0, use)
+    hand.qtbot.mouseClick(hand.window.status._pixel_size, LEFT)
+    hand.wait()
+    return shown[0]
+
+
+def said(hand: Hand) -> str:
+    return hand.window.status._pixel_size.text()
+
+
+def area(hand: Hand) -> float:
+    (drawn,) = hand.objects()
+    return drawn.measurements["Area µm^2"]
+
+
+def test_a_size_that_is_left_as_it_is_keeps_where_it_comes_from(hand: Hand) -> None:
+    assert said(hand) == OWN
+    assert "the slide says 0.499" in answer(hand, None)
+    assert said(hand) == OWN
+    answer(hand, "0.3", Qt.Key.Key_Escape)
+    assert said(hand) == OWN
+    assert hand.window.tab is not None
+    assert hand.window.tab.um_override is None
+
+
+def test_all_digits_that_are_said_hold(hand: Hand) -> None:
+    answer(hand, "0.249871")
+    assert said(hand) == "0.249871 µm/px (set by you)"
+    assert hand.window.tab is not None
+    assert hand.window.tab.um_override == 0.249871
+    assert answer(hand, None).endswith(" 0.249871")
+    assert said(hand) == "0.249871 µm/px (set by you)"
+
+
+def test_the_size_that_the_slide_says_is_that_of_the_slide_again(
+    hand: Hand, hes_slide: Path
+) -> None:
+    hand.key(Qt.Key.Key_R)
+    hand.drag((100, 100), (200, 200))
+    own = area(hand)
+    answer(hand, "0.998")
+    assert said(hand) == "0.998 µm/px (set by you)"
+    assert area(hand) == pytest.approx(4 * own)
+    answer(hand, "0.499")
+    assert said(hand) == OWN
+    assert area(hand) == pytest.approx(own)
+    hand.act("file.close")
+    hand.open(hes_slide)
+    assert said(hand) == OWN
