@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tests.conftest import ROOT
 from tests.engine.jobs.conftest import Bench, discs, patches, write_png
 from tests.engine.jobs.faulty_models import (
     Chatty,
@@ -43,6 +44,11 @@ from tilescope.runtime.cancel import CancellationToken
 from tilescope.testing.toy_tasks import ClassAdapter
 
 CENTRES = [(x, y, 6.0) for x in range(15, 500, 40) for y in range(15, 400, 40)]
+
+
+@pytest.fixture(autouse=True)
+def _models_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
 
 
 @pytest.fixture
