@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.conftest import ROOT
 from tests.engine.jobs.conftest import Bench, discs, write_png
 from tests.engine.jobs.failing_plugins import REMEDY, install_faulty
 from tests.engine.jobs.test_sampling import ADAPTERS
 
-from tilescope.cli.run import cancelled_by_interrupt
 from tilescope.domain.geometry import Size
 from tilescope.domain.manifest import Task, TileSpec
 from tilescope.domain.scale import AtObjectSize
@@ -22,7 +26,6 @@ from tilescope.io.registry import open_slide
 from tilescope.jobs.add_model import try_model
 from tilescope.jobs.clicking.session import ClickSession
 from tilescope.jobs.report import RunReport
-from tilescope.jobs.run_model import run_model
 from tilescope.plugins.registry import find_model, installed_models
 from tilescope.testing.toy_tasks import ToyGraph, task_model
 
@@ -216,16 +219,38 @@ def test_so_it_is_where_nobody_heeds_ctrl_c(bench: Bench, site: Path, slide: Pat
     assert_one_line(report.errors[0].partition(": ")[2], "decode failed: KeyboardInterrupt")
 
 
+#: A run in the main thread of a process of its own, as the command line does it.
+_RUN = """
+import pickle, sys
+from pathlib import Path
+from tilescope.cli.run import cancelled_by_interrupt
+from tilescope.jobs.run_model import run_model
+
+with cancelled_by_interrupt() as token:
+    report = run_model(pickle.loads(Path(sys.argv[1]).read_bytes()), token)
+print(report.status, len(report.errors), report.tiles.failed)
+"""
+
+
+def interrupted_run(bench: Bench, site: Path, slide: Path) -> subprocess.CompletedProcess[str]:
+    asked = bench.folder / "request"
+    asked.write_bytes(pickle.dumps(Bench(bench.folder, find_model("faulty")).request(slide)))
+    return subprocess.run(
+        [sys.executable, "-c", _RUN, str(asked)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (site, ROOT)))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def test_ctrl_c_while_a_plugin_decodes_cancels_the_run(
     bench: Bench, site: Path, slide: Path
 ) -> None:
     install_faulty(site, decode="signal.raise_signal(signal.SIGINT)")
-    request = Bench(bench.folder, find_model("faulty")).request(slide)
-    with cancelled_by_interrupt() as token:
-        report = run_model(request, token)
-    assert report.status == "cancelled"
-    assert report.errors == []
-    assert report.tiles.failed == 0
+    done = interrupted_run(bench, site, slide)
+    assert done.stdout == "cancelled 0 0\n", done.stderr
 
 
 @pytest.mark.parametrize("sampling", [None, MEASURED], ids=["a tile", "the scale"])
@@ -234,11 +259,10 @@ def test_a_second_ctrl_c_while_a_plugin_decodes_ends_it_at_once(
 ) -> None:
     twice = "[signal.raise_signal(signal.SIGINT) for _ in range(2)]"
     install_faulty(site, sampling=sampling, decode=twice)
-    request = Bench(bench.folder, find_model("faulty")).request(slide)
-    before = signal.getsignal(signal.SIGINT)
-    with cancelled_by_interrupt() as token, pytest.raises(KeyboardInterrupt):
-        run_model(request, token)
-    assert signal.getsignal(signal.SIGINT) == before
+    done = interrupted_run(bench, site, slide)
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert done.returncode == -signal.SIGINT
 
 
 def test_of_noise_that_a_plugin_cannot_encode(
