@@ -98,7 +98,7 @@ class ObjectOverlay(QObject):
             shown is not None
             and shown.is_final
             and shown.where == wished
-            and not self._annotations.fresh
+            and not any(one.slide is self._slide for one in self._annotations.fresh)
         )
 
     @property
