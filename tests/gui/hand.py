@@ -108,6 +108,17 @@ class Hand:
         found.trigger()
         self.wait()
 
+    def rectangle(self, x: int = 60) -> None:
+        """Draw a rectangle that begins so far to the right."""
+        self.deselect()
+        self.act("tool.rectangle")
+        self.drag((x, 60), (x + 40, 100), (x + 100, 160))
+
+    def project_path(self) -> Path:
+        self.wait()
+        assert self.annotations.project is not None, self.window.notices.text
+        return self.annotations.project.path
+
     def deselect(self) -> None:
         self.annotations.select_nothing()
 

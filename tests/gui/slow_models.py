@@ -8,31 +8,10 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+from tests.engine.cli.conftest import TOY
 
 from tilescope.testing.toy import blur_graph
 
-_HEAD = 'schema = 1\nid = "slow"\nname = "Slow"\nrequires = ">=0.1"\n'
-_MODEL = """
-[[model]]
-id = "ID"
-version = "1"
-title = "TITLE"
-task = "instances"
-adapter = "slow_plugin.adapter:CLASS"
-classes = ["part"]
-licence = "BSD-3-Clause"
-sampling = { kind = "native" }
-tile = { size = [96, 96], halo = 2, decode_margin = 12, multiple_of = 8, peak_bytes_per_px = 64 }
-weights = { file = "blur.onnx", sha256 = "SHA256", bytes = BYTES }
-inputs = [{ name = "image", layout = "NCHW", dtype = "float32", channels = ["grey"] }]
-outputs = [{ name = "blurred", layout = "NCHW", dtype = "float32", channels = ["blurred"] }]
-
-[model.parameters.threshold]
-default = 0.5
-min = 0.01
-max = 0.99
-title = "Least brightness"
-"""
 _ADAPTER = '''
 import time
 from pathlib import Path
@@ -90,10 +69,11 @@ def slow_site(folder: Path) -> Path:
     package = site / "slow_plugin"
     package.mkdir(parents=True)
     weights = blur_graph()
-    text = _HEAD
+    text, model = TOY.replace("toy", "slow", 1).replace("[64, 64]", "[96, 96]").split("[[model]]")
     for name, title in (("slow", "Slow parts"), ("hanging", "Hanging parts")):
-        model = _MODEL.replace("ID", name).replace("TITLE", title)
-        text += model.replace("CLASS", name.capitalize())
+        text += "[[model]]" + model.replace('id = "toy"', f'id = "{name}"').replace(
+            "Bright parts", title
+        ).replace("tilescope.testing.toy:ToyAdapter", f"slow_plugin.adapter:{name.capitalize()}")
     text = text.replace("SHA256", hashlib.sha256(weights).hexdigest())
     (package / "__init__.py").touch()
     (package / "adapter.py").write_text(_ADAPTER)

@@ -14,18 +14,6 @@ from tilescope.store.project import Project
 from tilescope_desktop.model.places import PROJECT_SUFFIX
 
 
-def rectangle(hand: Hand, x: int = 60) -> None:
-    hand.deselect()
-    hand.act("tool.rectangle")
-    hand.drag((x, 60), (x + 40, 100), (x + 100, 160))
-
-
-def path_of(hand: Hand) -> Path:
-    hand.wait()
-    assert hand.annotations.project is not None
-    return hand.annotations.project.path
-
-
 def saved(hand: Hand) -> str:
     text: str = hand.window.status._saved.text()
     return text
@@ -43,12 +31,12 @@ def press(hand: Hand, title: str) -> None:
 
 
 def test_a_deleted_project_goes_on_in_a_copy(hand: Hand) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     (first,) = hand.objects()
     delete(path)
-    rectangle(hand, 300)
-    now = path_of(hand)
+    hand.rectangle(300)
+    now = hand.project_path()
     assert now != path
     assert not path.exists()
     assert len(objects_of(now)) == 2
@@ -69,12 +57,12 @@ def test_a_deleted_project_goes_on_in_a_copy(hand: Hand) -> None:
 
 
 def test_a_project_that_is_deleted_again_is_called_kept_once(hand: Hand) -> None:
-    rectangle(hand)
-    first = path_of(hand)
+    hand.rectangle()
+    first = hand.project_path()
     for count in (2, 3):
-        delete(path_of(hand))
-        rectangle(hand, 200 * count)
-        now = path_of(hand)
+        delete(hand.project_path())
+        hand.rectangle(200 * count)
+        now = hand.project_path()
         assert now.name.startswith(f"{first.stem} kept ")
         assert now.name.count("kept") == 1
         assert len(objects_of(now)) == count
@@ -83,24 +71,24 @@ def test_a_project_that_is_deleted_again_is_called_kept_once(hand: Hand) -> None
 
 
 def test_a_deletion_is_noticed_without_an_edit(hand: Hand) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     drawn = hand.objects()
     delete(path)
     hand.qtbot.waitUntil(lambda: "was deleted" in hand.window.notices.text, timeout=20_000)
-    assert objects_of(path_of(hand)) == drawn
+    assert objects_of(hand.project_path()) == drawn
 
 
 def test_another_file_in_its_place_is_left_alone(hand: Hand, tmp_path: Path) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     other = tmp_path / f"other{PROJECT_SUFFIX}"
     Project.create(other).close()
     theirs = other.read_bytes()
     shutil.move(other, path)
-    rectangle(hand, 300)
-    assert path_of(hand) != path, hand.window.notices.text
-    assert len(objects_of(path_of(hand))) == 2
+    hand.rectangle(300)
+    assert hand.project_path() != path, hand.window.notices.text
+    assert len(objects_of(hand.project_path())) == 2
     hand.wait()
     hand.qtbot.wait(400)  # panels that looked into the file before have answered by then
     assert len(hand.window.notices.shown) == 1, hand.window.notices.text
@@ -109,8 +97,8 @@ def test_another_file_in_its_place_is_left_alone(hand: Hand, tmp_path: Path) -> 
 
 
 def test_closing_after_a_deletion_keeps_everything(hand: Hand) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     drawn = hand.objects()
     delete(path)
     hand.close()
@@ -125,14 +113,14 @@ def test_closing_after_a_deletion_keeps_everything(hand: Hand) -> None:
 def test_what_is_in_no_file_is_never_called_saved(
     hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     shutil.rmtree(path.parent)
     path.parent.write_text("in the way")  # so that no copy can be made anywhere
-    rectangle(hand, 300)
+    hand.rectangle(300)
     assert saved(hand) == "not saved"
     assert "What you draw is not saved" in hand.window.notices.text
-    rectangle(hand, 500)
+    hand.rectangle(500)
     assert saved(hand) == "not saved"
     asked: list[str] = []
 
@@ -151,11 +139,11 @@ def test_what_is_in_no_file_is_never_called_saved(
     assert "not saved" in hand.window.notices.text
     hand.wait()
     press(hand, "Save as…")
-    now = path_of(hand)
+    now = hand.project_path()
     assert now == tmp_path / f"mine{PROJECT_SUFFIX}"
     assert len(objects_of(now)) == 3
     assert hand.window.notices.text == ""
-    rectangle(hand, 60)
+    hand.rectangle(60)
     assert len(objects_of(now)) == 4
     assert saved(hand).startswith("saved")
     path.parent.unlink()
@@ -164,22 +152,22 @@ def test_what_is_in_no_file_is_never_called_saved(
 def test_save_as_goes_on_in_the_copy(
     hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rectangle(hand)
-    before = path_of(hand)
+    hand.rectangle()
+    before = hand.project_path()
     target = tmp_path / f"copy{PROJECT_SUFFIX}"
     target.write_bytes(b"something older")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_args: (str(target), ""))
     hand.act("project.save-as")
-    assert path_of(hand) == target
-    rectangle(hand, 300)
+    assert hand.project_path() == target
+    hand.rectangle(300)
     assert len(objects_of(target)) == 2
     assert len(objects_of(before)) == 1
 
 
 def test_opening_the_open_project_again_leaves_it_writable(hand: Hand) -> None:
-    rectangle(hand)
-    hand.drop(path_of(hand))
-    rectangle(hand, 300)
+    hand.rectangle()
+    hand.drop(hand.project_path())
+    hand.rectangle(300)
     assert len(hand.objects()) == 2
     assert hand.window.notices.text == ""
 

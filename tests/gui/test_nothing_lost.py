@@ -34,12 +34,6 @@ def name(monkeypatch: pytest.MonkeyPatch) -> Name:
     return say
 
 
-def rectangle(hand: Hand, x: int = 60) -> None:
-    hand.deselect()
-    hand.act("tool.rectangle")
-    hand.drag((x, 60), (x + 40, 100), (x + 100, 160))
-
-
 def drag(hand: Hand, x: int) -> None:
     """Draw and do not wait for what becomes of it."""
     hand.qtbot.mousePress(hand.view, LEFT, NONE, QPoint(x, 60))
@@ -85,12 +79,6 @@ def lent(hand: Hand) -> Iterator[threading.Event]:
         is_over.set()
 
 
-def path_of(hand: Hand) -> Path:
-    hand.wait()
-    assert hand.annotations.project is not None
-    return hand.annotations.project.path
-
-
 def other_project(path: Path) -> bytes:
     Project.create(path).close()
     return path.read_bytes()
@@ -105,25 +93,25 @@ def test_save_as_asks_about_the_file_it_would_replace(
 ) -> None:
     target = tmp_path / f"study{PROJECT_SUFFIX}"
     before = other_project(target)
-    rectangle(hand)
-    own = path_of(hand)
+    hand.rectangle()
+    own = hand.project_path()
     name(tmp_path / "study")
     asked = answer(button)
     hand.act("project.save-as")
     assert len(asked) == 1
     assert target.name in asked[0]
-    assert path_of(hand) == own
+    assert hand.project_path() == own
     assert target.read_bytes() == before
 
 
 def test_save_as_replaces_what_may_go(hand: Hand, tmp_path: Path, name: Name) -> None:
     target = tmp_path / f"study{PROJECT_SUFFIX}"
     other_project(target)
-    rectangle(hand)
+    hand.rectangle()
     name(tmp_path / "study")
     answer(QMessageBox.StandardButton.Yes)
     hand.act("project.save-as")
-    assert path_of(hand) == target
+    assert hand.project_path() == target
     assert len(objects_of(target)) == 1
 
 
@@ -132,7 +120,7 @@ def test_export_asks_about_the_file_it_would_replace(
 ) -> None:
     out = tmp_path / "x.geojson"
     out.write_text("precious")
-    rectangle(hand)
+    hand.rectangle()
     name(tmp_path / "x", "GeoJSON (*.geojson)")
     asked = answer(None)
     hand.act("project.export")
@@ -148,12 +136,12 @@ def test_save_as_refuses_a_project_that_somebody_writes_to(
     hand: Hand, tmp_path: Path, name: Name
 ) -> None:
     target = tmp_path / f"busy{PROJECT_SUFFIX}"
-    rectangle(hand)
-    own = path_of(hand)
+    hand.rectangle()
+    own = hand.project_path()
     name(target)
     with Project.create(target) as other:
         hand.act("project.save-as")
-        assert path_of(hand) == own
+        assert hand.project_path() == own
         assert "working on it" in hand.window.notices.text
         assert str(target) in hand.window.notices.text
         assert hand.annotations.project is not None
@@ -161,10 +149,10 @@ def test_save_as_refuses_a_project_that_somebody_writes_to(
         other.add_slide(tmp_path / "a.tif", "a")
     with Project.open(target) as again:
         assert [record.name for record in again.slides()] == ["a.tif"]
-    rectangle(hand, 300)
+    hand.rectangle(300)
     assert len(objects_of(own)) == 2
     hand.act("project.save-as")
-    assert path_of(hand) == target
+    assert hand.project_path() == target
     assert len(objects_of(target)) == 2
 
 
@@ -183,7 +171,7 @@ def test_a_copy_leaves_no_lock_behind(tmp_path: Path) -> None:
 
 
 def test_what_is_drawn_during_a_loan_is_seen_and_stored(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     hand.deselect()
     with lent(hand) as is_over:
         drag(hand, 200)
@@ -200,8 +188,24 @@ def test_what_is_drawn_during_a_loan_is_seen_and_stored(hand: Hand) -> None:
     assert sorted(lefts) == [60, 200]
 
 
+def test_what_was_drawn_on_a_slide_that_closed_during_a_loan_is_stored(
+    hand: Hand,
+) -> None:
+    hand.rectangle()
+    hand.deselect()
+    path = hand.project_path()
+    with lent(hand) as is_over:
+        drag(hand, 200)
+        assert hand.window.tab is not None
+        hand.window.close_tab(hand.window.tab)
+        is_over.set()
+        hand.wait()
+    assert hand.annotations.fresh == []  # nobody shows it, so nobody would let go of it
+    assert len(objects_of(path)) == 2
+
+
 def test_an_outline_that_was_changed_during_a_loan_is_stored(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     (one,) = hand.objects()
     slide = hand.annotations.selected_slide
     assert slide is not None
@@ -216,20 +220,20 @@ def test_an_outline_that_was_changed_during_a_loan_is_stored(hand: Hand) -> None
 
 
 def test_what_is_refused_during_a_loan_stays_told(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     with lent(hand) as is_over:
         hand.annotations.delete_selected()
         assert "being written to" in hand.window.notices.text
         is_over.set()
         hand.wait()
-    rectangle(hand, 300)
+    hand.rectangle(300)
     assert len(hand.objects()) == 2
     assert "being written to" in hand.window.notices.text
 
 
 def test_closing_the_window_during_a_loan_loses_nothing(hand: Hand) -> None:
-    rectangle(hand)
-    path = path_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     with lent(hand):
         drag(hand, 200)
         hand.close()
@@ -242,7 +246,7 @@ def test_what_is_drawn_keeps_the_project_of_a_job_that_failed(hand: Hand) -> Non
         drag(hand, 200)
         hand.window.work.jobs[0].cancel()
         hand.wait()
-    assert len(objects_of(path_of(hand))) == 1
+    assert len(objects_of(hand.project_path())) == 1
 
 
 # -- the size of a pixel ------------------------------------------------------------------------
@@ -267,14 +271,14 @@ def enter_um_now(hand: Hand, um: float) -> None:
 
 
 def test_measurements_follow_the_size_of_a_pixel(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     hand.deselect()
     slide = hand.parts.bench.front_slide
     assert slide is not None
     hand.annotations.fulfil(slide, [Draw(shapely.LineString([(0, 0), (30, 40)]))])
     square = next(one for one in hand.objects() if "Area µm^2" in one.measurements)
     assert square.measurements["Area µm^2"] == pytest.approx(1e4 * 0.499**2)
-    rectangle(hand, 300)
+    hand.rectangle(300)
     hand.act("edit.delete")
     enter_um(hand, 1.0)
     found = {one.id: one.measurements for one in hand.objects()}
@@ -285,7 +289,7 @@ def test_measurements_follow_the_size_of_a_pixel(hand: Hand) -> None:
     assert after["Circularity"] == square.measurements["Circularity"]
     assert after.keys() == square.measurements.keys()
     assert [one["Length µm"] for one in found.values()] == [pytest.approx(50.0)]
-    rectangle(hand, 450)
+    hand.rectangle(450)
     areas = [o.measurements["Area µm^2"] for o in hand.objects() if "Area µm^2" in o.measurements]
     assert areas == [pytest.approx(1e4)] * 2
     hand.act("edit.undo")
@@ -295,7 +299,7 @@ def test_measurements_follow_the_size_of_a_pixel(hand: Hand) -> None:
 
 
 def test_a_size_that_is_entered_during_a_loan_holds_for_all(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     with lent(hand) as is_over:
         drag(hand, 200)
         enter_um_now(hand, 1.0)

@@ -49,12 +49,6 @@ def buttons(hand: Hand) -> dict[str, QPushButton]:
     return {b.text(): b for b in bar(hand).findChildren(QPushButton) if b.isVisible()}
 
 
-def rectangle(hand: Hand, x: int = 60) -> None:
-    hand.deselect()
-    hand.act("tool.rectangle")
-    hand.drag((x, 60), (x + 40, 100), (x + 100, 160))
-
-
 def test_a_broken_file_among_good_ones_stays_to_be_read(
     hand: Hand, tmp_path: Path, dapi_image: Path
 ) -> None:
@@ -159,7 +153,7 @@ def test_a_file_that_opens_at_last_is_told_of_no_longer(
 
 
 def test_a_question_and_failures_stand_beside_each_other(hand: Hand, tmp_path: Path) -> None:
-    rectangle(hand)
+    hand.rectangle()
     drawn = hand.objects()
     assert hand.annotations.project is not None
     path = hand.annotations.project.path
@@ -191,7 +185,7 @@ def limit_pages(hand: Hand, more: int | None) -> None:
 
 
 def test_a_full_disk_is_told_until_an_edit_is_saved(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     limit_pages(hand, 0)
     turn = np.linspace(0, 2 * np.pi, 40_000)
     shape = shapely.Polygon(np.column_stack([900 + 300 * np.cos(turn), 900 + 300 * np.sin(turn)]))
@@ -204,18 +198,18 @@ def test_a_full_disk_is_told_until_an_edit_is_saved(hand: Hand) -> None:
     assert bar(hand).isVisible()
     count = len(hand.objects())
     limit_pages(hand, None)
-    rectangle(hand, 60)
+    hand.rectangle(60)
     assert len(hand.objects()) == count + 1
     assert bar(hand).text == ""
     assert bar(hand).isHidden()
 
 
 def test_a_refusal_is_over_with_the_next_edit(hand: Hand) -> None:
-    rectangle(hand)
+    hand.rectangle()
     hand.act("edit.lock")
     hand.act("edit.delete")
     assert "locked" in bar(hand).text
-    rectangle(hand, 300)
+    hand.rectangle(300)
     assert bar(hand).text == ""
 
 
@@ -255,7 +249,7 @@ def test_a_shape_on_a_slide_whose_file_is_gone_is_saved(
     hand.act("file.close")
     hand.open(copy)
     copy.unlink()
-    rectangle(hand)
+    hand.rectangle()
     (drawn,) = hand.objects()
     assert bar(hand).text == ""
     assert hand.annotations.project is not None
@@ -303,7 +297,7 @@ def test_the_size_of_a_pixel_is_asked_for_once_and_kept(
     hand.wait()
     assert bar(hand).text == ""
     assert "0.3 µm/px (set by you)" in hand.window.status._pixel_size.text()
-    rectangle(hand)
+    hand.rectangle()
     (drawn,) = hand.objects()
     side = hand.l0(160, 160).x - hand.l0(60, 60).x
     assert drawn.measurements["Area µm^2"] == pytest.approx((side * 0.3) ** 2, rel=1e-3)
@@ -384,7 +378,7 @@ def test_a_size_that_is_not_given_after_all_is_still_asked_for(
 def test_objects_of_ones_own_that_are_there_are_refused_with_a_remedy(
     hand: Hand, tmp_path: Path
 ) -> None:
-    rectangle(hand)
+    hand.rectangle()
     (drawn,) = hand.objects()
     own = tmp_path / "own.geojson"
     hand.parts.exchange.export(own, "geojson")

@@ -32,14 +32,6 @@ FAULTS = {
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    return folder
-
-
-@pytest.fixture
 def open_hand(qtbot: QtBot, tmp_path: Path) -> Iterator[Callable[[], Hand]]:
     """Return a function that opens a window over what is installed by then."""
     made: list[Hand] = []

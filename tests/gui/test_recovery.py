@@ -58,18 +58,6 @@ time.sleep(600)
 """
 
 
-def rectangle(hand: Hand, x: int = 60) -> None:
-    hand.deselect()
-    hand.act("tool.rectangle")
-    hand.drag((x, 60), (x + 40, 100), (x + 100, 160))
-
-
-def project_of(hand: Hand) -> Path:
-    hand.wait()
-    assert hand.annotations.project is not None
-    return hand.annotations.project.path
-
-
 @contextmanager
 def window(hand: Hand, tmp_path: Path, *slides: Path) -> Iterator[Hand]:
     """Open a window as the command line does with these slides."""
@@ -113,8 +101,8 @@ def recent(hand: Hand) -> list[str]:
 def test_what_was_drawn_is_offered_when_the_slide_is_opened_and_is_among_the_recent_files(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
-    drawn, path = hand.objects(), project_of(hand)
+    hand.rectangle()
+    drawn, path = hand.objects(), hand.project_path()
     assert path.name in recent(hand)
     hand.close()
     with window(hand, tmp_path, hes_slide) as again:
@@ -125,11 +113,11 @@ def test_what_was_drawn_is_offered_when_the_slide_is_opened_and_is_among_the_rec
         assert "1 object in" in said
         assert time.strftime("%d.%m.%Y") in said
         press(again, "Continue")
-        assert project_of(again) == path
+        assert again.project_path() == path
         assert again.objects() == drawn
         assert len(again.window.all_tabs) == 1
         assert again.parts.notices.text == ""
-        rectangle(again, 300)
+        again.rectangle(300)
     assert len(objects_of(path)) == 2
 
 
@@ -156,15 +144,15 @@ def test_a_killed_window_loses_nothing_and_its_slide_says_so(
             drawing.send_signal(signal.SIGKILL)
     with window(hand, tmp_path, hes_slide) as again:
         press(again, "Continue")
-        assert project_of(again) == path
+        assert again.project_path() == path
         assert len(again.objects()) == 1
 
 
 def test_a_no_is_taken_for_the_session_and_no_longer(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
-    path = project_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     hand.close()
     with window(hand, tmp_path, hes_slide) as again:
         press(again, "Not now")
@@ -173,8 +161,8 @@ def test_a_no_is_taken_for_the_session_and_no_longer(
         again.open(hes_slide)
         wait_for_look(again)
         assert again.parts.notices.text == ""
-        rectangle(again)
-        own = project_of(again)
+        again.rectangle()
+        own = again.project_path()
         assert own != path
         assert {own.name, path.name} <= set(recent(again))
     with window(hand, tmp_path, hes_slide) as third:
@@ -185,22 +173,22 @@ def test_a_no_is_taken_for_the_session_and_no_longer(
 def test_a_shape_that_is_drawn_before_the_answer_is_kept_beside(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
-    path = project_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     hand.close()
     with window(hand, tmp_path, hes_slide) as again:
         again.place()
-        rectangle(again)
-        own = project_of(again)
+        again.rectangle()
+        own = again.project_path()
         press(again, "Continue")
-        assert project_of(again) == path
+        assert again.project_path() == path
     assert [len(objects_of(one)) for one in (own, path)] == [1, 1]
 
 
 def test_a_project_that_is_chosen_ends_the_question(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
+    hand.rectangle()
     hand.close()
     other = tmp_path / "other.tilescope"
     Project.create(other).close()
@@ -209,18 +197,18 @@ def test_a_project_that_is_chosen_ends_the_question(
         assert button(again, "Continue") is not None
         again.window.dropped.emit([other])
         again.wait()
-        assert project_of(again) == other
+        assert again.project_path() == other
         assert again.parts.notices.text == ""
 
 
 def test_another_slide_and_an_empty_project_are_not_asked_about(
     hand: Hand, tmp_path: Path, dapi_image: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
+    hand.rectangle()
     hand.act("edit.undo")
     hand.act("file.close")
     hand.open(dapi_image)
-    rectangle(hand)
+    hand.rectangle()
     hand.close()
     with window(hand, tmp_path, hes_slide) as again:
         wait_for_look(again)
@@ -233,8 +221,8 @@ def test_another_slide_and_an_empty_project_are_not_asked_about(
 def test_the_same_project_is_offered_once_at_the_start_and_with_its_slide(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
-    path = project_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     hand.close()
     again = Hand(hand.qtbot, tmp_path / "data")
     again.parts.desktop.offer_last()
@@ -248,8 +236,8 @@ def test_the_same_project_is_offered_once_at_the_start_and_with_its_slide(
 def test_damaged_projects_are_passed_over_and_the_number_is_bounded(
     hand: Hand, tmp_path: Path, hes_slide: Path
 ) -> None:
-    rectangle(hand)
-    path = project_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     hand.close()
     folder = tmp_path / "data"
     for number in range(2 * MOST_LOOKED_INTO):
@@ -271,8 +259,8 @@ def test_damaged_projects_are_passed_over_and_the_number_is_bounded(
 def test_looking_leaves_the_projects_folder_as_it_was(
     hand: Hand, tmp_path: Path, hes_slide: Path, suffix: str
 ) -> None:
-    rectangle(hand)
-    path = project_of(hand)
+    hand.rectangle()
+    path = hand.project_path()
     tab = hand.window.tab
     assert tab is not None
     identity = identity_of_slide(hes_slide, tab.source.info)

@@ -365,7 +365,7 @@ class Annotations(AnnotationNews):
         then: Callable[[T], None] = lambda _result: None,
         on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self.fresh.extend(fresh)
+        self.fresh += [one for one in fresh if one.slide in self._slides]
         slides = tuple(self._slides)
 
         def both(project: Project) -> tuple[T, State]:

@@ -46,7 +46,6 @@ class Annotating(QObject):
         super().__init__(window)
         self.annotations = Annotations(folder, self)
         self.pictures = ObjectPictures(self.annotations.desk, self)
-        self.pictures.failed.connect(window.show_error)
         self.bench = ToolBench(lambda: window.tab, self.annotations, self.pictures, self)
         self.notices = window.notices
         self.opener = FileOpener(
@@ -57,6 +56,7 @@ class Annotating(QObject):
         self.desktop = ProjectDesktop(
             window, self.annotations, self.bench, self.opener, self.notices
         )
+        self.pictures.failed.connect(self.desktop.tell_failure)
         self.exchange = ObjectExchange(window, self.annotations, self.bench, self.notices)
         self.opener.handle_projects(self.desktop.open)
         self.opener.handle_objects(self.exchange.take_objects)

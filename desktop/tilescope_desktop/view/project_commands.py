@@ -61,7 +61,7 @@ class ProjectDesktop:
         self.earlier = EarlierOffers(self.window, self.annotations, self.open)
         self.annotations.saved.connect(self._note_saved)
         self.annotations.said.connect(self._say)
-        self.annotations.failed.connect(self._tell_failure)
+        self.annotations.failed.connect(self.tell_failure)
         self.annotations.edit_failed.connect(self._tell_refusal)
         self.annotations.displaced.connect(self._tell_displaced)
         self.window.before_closing(self._may_let_go)
@@ -188,15 +188,15 @@ class ProjectDesktop:
             error = error if self.annotations.project is None else unkept(error)
         self.notices.fail(error, _LENT if isinstance(error, ProjectLent) else _EDIT)
 
-    def _tell_failure(self, error: BaseException) -> None:
+    def tell_failure(self, error: BaseException) -> None:
+        """Say what went wrong, unless it is with a file that the project is no longer in."""
         if self._left is None or subject_of(error) != self._left:
             self.window.show_error(error)
 
     def _tell_displaced(self, news: Moved | Stranded) -> None:
-        self.notices.settle(news.before)
+        self._leave(news.before)
         gone = f"{news.before} was deleted, moved or replaced by another program."
         if isinstance(news, Moved):
-            self._left = subject(news.before)  # what was still read from it fails, and is over
             text = f"{gone} Nothing is lost: the project goes on in {news.now.path}."
         else:
             text = (
@@ -208,11 +208,15 @@ class ProjectDesktop:
         if isinstance(news, Stranded):
             self.window.status.show_saved("not saved")
 
+    def _leave(self, before: Path) -> None:
+        self._left = subject(before)  # what is still read from it fails, and is over
+        self.notices.settle(before)
+
     def _settle(self, before: Path, path: Path) -> None:
         """Say no longer that the file was gone: the project is in one that the user chose."""
         self._displaced = None
         self.notices.take(_DISPLACED)
-        self.notices.settle(before)
+        self._leave(before)
         self._say(f"The project is now {path.name}")
 
     def _may_let_go(self) -> bool:

@@ -53,14 +53,6 @@ MEASURED = AtObjectSize(24, 8)
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    return folder
-
-
-@pytest.fixture
 def slide(tmp_path: Path) -> Path:
     return write_png(tmp_path / "slide.png", discs((280, 280), CENTRES))
 
