@@ -99,6 +99,7 @@ class ProjectDesk(QObject):
         self._refusal: BaseException | None = None  # and so is this
         self._thread: threading.Thread | None = None
         self._waiting = 0
+        self._counting = threading.Lock()  # jobs and whoever paints objects ask, too
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self._tell)
 
@@ -326,12 +327,13 @@ class ProjectDesk(QObject):
         on_done: Callable[[Any], None],
         on_error: Callable[[BaseException], None],
     ) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._work, name="tilescope-project", daemon=True
-            )
-            self._thread.start()
-        self._waiting += 1
+        with self._counting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="tilescope-project", daemon=True
+                )
+                self._thread.start()
+            self._waiting += 1
         self._tasks.put(_Task(run, on_done, on_error))
 
     def _do_and_wait(self, run: Callable[[], T]) -> T:
@@ -351,7 +353,8 @@ class ProjectDesk(QObject):
             if not isinstance(outcome, _Outcome):
                 self.displaced.emit(outcome)
                 continue
-            self._waiting -= 1
+            with self._counting:
+                self._waiting -= 1
             if outcome.error is None:
                 outcome.task.on_done(outcome.result)
             else:

@@ -52,11 +52,14 @@ class Place(Closing):
         try:
             if not os.path.samestat(first, self._path.stat()):
                 return False
-            self._logs = {log: log.stat() for log in self._all_logs() if log.exists()}
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
-            pass
+            return True
+        self._logs = {}
+        for log in self._all_logs():
+            with suppress(OSError):  # they come and go with whoever reads the project
+                self._logs[log] = log.stat()
         return True
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,24 @@ def test_a_folder_that_is_gone_does_not_keep_a_project_from_closing(tmp_path: Pa
 def test_a_file_that_was_never_there_is_displaced(tmp_path: Path) -> None:
     with Place(tmp_path / "nothing") as place:
         assert not place.is_kept
+
+
+def test_a_log_that_comes_and_goes_is_not_taken_for_the_project(tmp_path: Path) -> None:
+    path = tmp_path / "a.tilescope"
+    log = tmp_path / "a.tilescope-wal"
+    path.touch()
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            log.touch()
+            log.unlink()
+
+    reader = threading.Thread(target=come_and_go)
+    reader.start()
+    try:
+        with Place(path) as place:
+            assert all(place.is_kept for _ in range(5_000))
+    finally:
+        is_over.set()
+        reader.join()
