@@ -66,7 +66,7 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     objects.opener.handle(MAP_SUFFIXES, models.maps.open)
     HeldTool(window, objects.bench)
     Names(window, objects.bench, objects.annotations, window.work)
-    Clicking(window, objects, raw)
+    Clicking(window, objects)
     window.add_commands(habit_commands(window, objects.bench, objects.annotations))
     window.add_commands(middle_commands(window, objects.bench, objects.annotations))
     window.add_commands(view_commands(window))
@@ -121,8 +121,7 @@ def _end_stuck(window: MainWindow, code: int) -> None:
 
     Python would wait for them. All files are closed by now, and what was edited is on the disk.
     """
-    is_stuck = any(job.thread.is_alive() for job in window.work.stuck)
-    if is_stuck or clicking(window).desk.is_hanging:
+    if any(job.thread.is_alive() for job in window.work.stuck):
         logging.shutdown()
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # closed, or none at all

@@ -26,6 +26,7 @@
     │   └── ProjectReadOnly          it was opened for reading only
     ├── OutputError                  the output folder cannot be written
     └── UsageError                   an argument makes no sense
+        └── PixelSizeUnknown         the slide does not say how large its pixels are
 
     Cancelled                        outside the tree: not an error, never shown
 """
@@ -48,6 +49,7 @@ __all__ = [
     "ModelNotFound",
     "ModelProcessEnded",
     "OutputError",
+    "PixelSizeUnknown",
     "PluginBroken",
     "ProjectBusy",
     "ProjectDamaged",
@@ -66,6 +68,11 @@ __all__ = [
 
 #: What can be done about a plugin of which nobody knows how it was installed.
 UNKNOWN_PLUGIN = "update or remove the plugin; 'tilescope plugins' says what it belongs to"
+#: What can be done about a run whose process ended.
+GO_ON = (
+    "what it had finished is kept: run it again to go on, and update or remove the model if that "
+    "does not help"
+)
 _LONGEST_SAID = 300
 
 
@@ -154,13 +161,16 @@ class InferenceFailed(ModelError):
 
 
 class ModelProcessEnded(ModelError):
-    """The process in which a model ran ended before the run did."""
+    """The process in which a model ran ended before it had answered.
 
-    def __init__(self, title: str, how: str) -> None:
-        super().__init__(
-            f"the process that ran {title} {how}; what it had finished is kept: run it again to go "
-            "on, and update or remove the model if that does not help"
-        )
+    Parameters
+    ----------
+    remedy
+        What to do now; by default that of a run.
+    """
+
+    def __init__(self, title: str, how: str, remedy: str = GO_ON) -> None:
+        super().__init__(f"the process that ran {title} {how}; {remedy}")
 
 
 class PluginBroken(TilescopeError):
@@ -303,6 +313,21 @@ class OutputError(TilescopeError):
 
 class UsageError(TilescopeError):
     """An argument is out of range or contradicts another one."""
+
+
+class PixelSizeUnknown(UsageError):
+    """A model needs to know how large a pixel is, and neither the slide nor the user says so.
+
+    Attributes
+    ----------
+    takes_diameter
+        Whether the size of the objects would do instead. Where either can be said is said by
+        whoever was asked for the run.
+    """
+
+    def __init__(self, message: str, *, takes_diameter: bool = False) -> None:
+        super().__init__(message)
+        self.takes_diameter = takes_diameter
 
 
 class Cancelled(Exception):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +16,8 @@ from PySide6.QtWidgets import QMenu, QPushButton
 from tests.conftest import ROOT
 from tests.gui.hand import LEFT, Hand, objects_of
 
-from tilescope.errors import Cancelled
-from tilescope.jobs.clicking.session import ClickSession
 from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.store.project import Project
-from tilescope_desktop.app import clicking
-from tilescope_desktop.bridge import click_desk
 from tilescope_desktop.model.earlier_work import MOST_LOOKED_INTO, earlier_work, projects_of_user
 
 #: Draws a rectangle in a window of its own, says that it is saved, and waits.
@@ -271,27 +266,3 @@ def test_looking_leaves_the_projects_folder_as_it_was(
     assert earlier_work([path], identity) is not None
     assert path.read_bytes() == before
     assert {one.name for one in path.parent.glob("*-*lock")} == set()
-
-
-def test_a_click_that_is_never_answered_keeps_no_window_open(
-    hand: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_go, has_begun = threading.Event(), threading.Event()
-
-    def segment(_session: ClickSession, *_what: object, **_more: object) -> None:
-        has_begun.set()
-        let_go.wait()
-        raise Cancelled
-
-    monkeypatch.setattr(click_desk, "STOP_S", 0.3)
-    monkeypatch.setattr(ClickSession, "segment", segment)
-    hand.act("tool.click")
-    hand.click(300, 300)
-    hand.qtbot.waitUntil(has_begun.is_set, timeout=30_000)
-    hand.close()
-    assert not hand.window.isVisible()
-    assert clicking(hand.window).desk.is_hanging
-    let_go.set()
-    for thread in threading.enumerate():
-        if thread.name == "tilescope-click":
-            thread.join(20)

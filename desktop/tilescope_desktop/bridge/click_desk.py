@@ -1,12 +1,15 @@
-"""A click model beside the window: one thread, the newest preview wins, no click is dropped."""
+"""A click model beside the window: the newest preview wins, no click is dropped.
+
+The model runs in a process of its own, so that nothing it does can end the window.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import shapely
@@ -15,15 +18,14 @@ from PySide6.QtCore import QObject, Signal
 
 from tilescope.domain.annotation import Author
 from tilescope.domain.clicks import Prompt
-from tilescope.domain.scale import PixelSize
-from tilescope.errors import Cancelled, TilescopeError
-from tilescope.io.cache import TileCache
+from tilescope.errors import ModelProcessEnded, TilescopeError
 from tilescope.io.source import SlideSource
 from tilescope.jobs.click import ClickReport
-from tilescope.jobs.clicking.session import ClickOptions, ClickResult, ClickSession
+from tilescope.jobs.click_apart import ClickProcess, ClickRequest
+from tilescope.jobs.clicking.session import ClickOptions
 from tilescope.plugins.registry import find_model
 from tilescope_desktop.bridge.mailbox import Mailbox
-from tilescope_desktop.bridge.work import LEAST_S, STOP_S
+from tilescope_desktop.bridge.work import STOP_S
 from tilescope_desktop.model.tools.click import Answer
 from tilescope_desktop.model.tools.tool import Draw
 
@@ -37,13 +39,18 @@ class ClickPlace:
 
     Attributes
     ----------
+    source
+        The open slide; the model's process opens it anew, by ``path``.
+    um_per_px
+        What the user says of the size of a pixel.
     committed
         Returns the outlines near a prompt, level-0 pixels, that an answer stays clear of; that of
         an object by id is left out. Runs in the desk's thread.
     """
 
     source: SlideSource
-    cache: TileCache
+    path: Path
+    um_per_px: float | None
     plane: int
     threads: int
     committed: Callable[[Prompt, str | None], Sequence[Ring]] = lambda _prompt, _left_out: ()
@@ -57,6 +64,10 @@ class _Task:
     then: Then
     beside: bool = False
     instead_of: str | None = None
+
+    @property
+    def is_preview(self) -> bool:
+        return self.prompt is not None and not self.beside
 
 
 class ClickDesk(QObject):
@@ -85,18 +96,13 @@ class ClickDesk(QObject):
         self._clicks: deque[_Task] = deque()
         self._preview: _Task | None = None
         self._is_busy = False
-        self._is_hanging = False
         self._stopped = False
-        self._session: ClickSession | None = None
+        self._process: ClickProcess | None = None
         self._held: tuple[object, ...] = ()
+        self._ended: tuple[object, ...] = ()  # what the model ended its process for
         self._thread: threading.Thread | None = None
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self._tell)
-
-    @property
-    def is_hanging(self) -> bool:
-        """Tell whether a click was not answered when it was waited for, as of a broken plugin."""
-        return self._is_hanging
 
     @property
     def is_idle(self) -> bool:
@@ -133,10 +139,10 @@ class ClickDesk(QObject):
             self._stopped = True
             self._clicks.clear()
             self._preview = None
+            self._await_answer()
             self._changed.notify_all()
         if self._thread is not None:
-            self._thread.join(LEAST_S if self._is_hanging else STOP_S)
-            self._is_hanging = self._thread.is_alive()
+            self._thread.join(STOP_S)
             self._thread = None
         self._mailbox.close()
 
@@ -149,12 +155,16 @@ class ClickDesk(QObject):
             self._clicks = deque(t for t in self._clicks if t.place.source is not source)
             if self._preview is not None and self._preview.place.source is source:
                 self._preview = None
-            wait_s = 0.0 if self._is_hanging else STOP_S
-            self._is_hanging = not self._changed.wait_for(lambda: not self._is_busy, wait_s)
-            if self._is_hanging:
-                return  # what never answers keeps nobody from closing a slide
+            self._await_answer()
             if self._held and self._held[0] is source:
                 self._drop()
+
+    def _await_answer(self) -> None:
+        """Wait for the click at work; a model that does not answer is stopped."""
+        if not self._changed.wait_for(lambda: not self._is_busy, STOP_S):
+            if self._process is not None:
+                self._process.kill()
+            self._changed.wait_for(lambda: not self._is_busy, STOP_S)
 
     # -- on the window's thread
 
@@ -185,9 +195,10 @@ class ClickDesk(QObject):
         while (task := self._next()) is not None:
             try:
                 self._do(task)
-            except Cancelled:
-                self._mailbox.post(_no_answer(task))
-            except TilescopeError as error:
+            except (TilescopeError, RuntimeError, OSError) as error:
+                if isinstance(error, ModelProcessEnded):
+                    self._ended = _wanted(task)
+                    self._drop()  # the next click starts another
                 self._mailbox.post(error)
                 self._mailbox.post(_no_answer(task))
             finally:
@@ -209,45 +220,48 @@ class ClickDesk(QObject):
             return task
 
     def _do(self, task: _Task) -> None:
-        session = self._session_for(task.place, task.model_id)
+        if task.is_preview and _wanted(task) == self._ended:
+            self._mailbox.post(_no_answer(task))  # or it ended again for every move of the mouse
+            return
+        process = self._process_for(task)
         if task.prompt is None:
             return
         near = task.place.committed(task.prompt, task.instead_of) if task.beside else ()
-        (result,) = session.segment([task.prompt], committed=near)
-        self._mailbox.post((task.then, self._answer(session, task.place, result)))
+        report = process.segment([task.prompt], committed=near)
+        self._mailbox.post((task.then, _answer(task.place, report)))
 
-    def _session_for(self, place: ClickPlace, model_id: str) -> ClickSession:
-        wanted = (place.source, place.plane, model_id)
-        if self._session is None or self._held != wanted:
+    def _process_for(self, task: _Task) -> ClickProcess:
+        place, wanted = task.place, _wanted(task)
+        if self._process is None or self._held != wanted:
             self._drop()
             options = ClickOptions(threads=place.threads, plane=place.plane)
-            self._session = ClickSession(find_model(model_id), place.source, place.cache, options)
-            self._held = wanted
-        return self._session
+            model = find_model(task.model_id)
+            self._process = ClickProcess(ClickRequest(model, place.path, place.um_per_px, options))
+            self._process.wait()
+            self._held, self._ended = wanted, ()
+        return self._process
 
     def _drop(self) -> None:
-        if self._session is not None:
-            with suppress(TilescopeError):
-                self._session.close()
-        self._session, self._held = None, ()
+        process, self._process, self._held = self._process, None, ()
+        if process is not None:
+            process.close()
 
-    def _answer(self, session: ClickSession, place: ClickPlace, result: ClickResult) -> Answer:
-        if result.ring is None:
-            return Answer(None, result.prompt, result.reason, place.source)
-        pixel_size: PixelSize | None = place.source.info.pixel_size
-        report = ClickReport(
-            (result,),
-            session.model,
-            session.licence,
-            session.class_name,
-            session.diameter_px,
-            pixel_size,
-        )
-        author = Author("model", session.model.id, report.record(result))
-        z_count = place.source.info.z
-        plane = (place.plane % z_count, place.plane // z_count)
-        wish = Draw(shapely.Polygon(result.ring), author, plane=plane)
-        return Answer(wish, result.prompt, slide=place.source)
+
+def _answer(place: ClickPlace, report: ClickReport) -> Answer:
+    (result,) = report.results
+    if result.ring is None:
+        return Answer(None, result.prompt, result.reason, place.source)
+    author = Author("model", report.model.id, report.record(result))
+    z_count = place.source.info.z
+    plane = (place.plane % z_count, place.plane // z_count)
+    wish = Draw(shapely.Polygon(result.ring), author, plane=plane)
+    return Answer(wish, result.prompt, slide=place.source)
+
+
+def _wanted(task: _Task) -> tuple[object, ...]:
+    """Return what a process must have been started for to answer this."""
+    place = task.place
+    return place.source, place.um_per_px, place.plane, task.model_id
 
 
 def _no_answer(task: _Task) -> tuple[Then, Answer | None]:

@@ -13,7 +13,6 @@ from PySide6.QtGui import QKeyEvent, QKeySequence
 from tilescope.domain.clicks import Prompt
 from tilescope.domain.geometry import Rect
 from tilescope.domain.manifest import ModelSpec
-from tilescope.io.cache import TileCache
 from tilescope.plugins.registry import installed_models
 from tilescope.store.project import Project, View
 from tilescope_desktop.bridge.click_desk import ClickDesk, ClickPlace
@@ -38,11 +37,10 @@ _MOST_BESIDE = 2000
 class Clicking(QObject):
     """Adds the click tool to a window, when a click model is installed."""
 
-    def __init__(self, window: MainWindow, objects: Annotating, cache: TileCache) -> None:
+    def __init__(self, window: MainWindow, objects: Annotating) -> None:
         super().__init__(window)
         self._window = window
         self._objects = objects
-        self._cache = cache
         models = [model for model in installed_models() if model.spec.task == _TASK]
         self.desk = ClickDesk(self._place, models[0].spec.id if models else "", self)
         self.desk.failed.connect(window.show_error)
@@ -118,7 +116,8 @@ class Clicking(QObject):
             return _rings(found, left_out)
 
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-        return ClickPlace(tab.source, self._cache, tab.planes.plane, threads, committed)
+        shown = tab.planes.plane
+        return ClickPlace(tab.source, tab.path, tab.um_override, shown, threads, committed)
 
 
 class ScribbleKey(QObject):

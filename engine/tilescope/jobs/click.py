@@ -56,6 +56,18 @@ class ClickReport:
     diameter_px: float | None
     pixel_size: PixelSize | None
 
+    @classmethod
+    def of(cls, session: ClickSession, results: tuple[ClickResult, ...]) -> ClickReport:
+        """Return what a session answered."""
+        return cls(
+            results,
+            session.model,
+            session.licence,
+            session.class_name,
+            session.diameter_px,
+            session.pixel_size,
+        )
+
     @property
     def found(self) -> tuple[ClickResult, ...]:
         """The answers that have an outline."""
@@ -119,14 +131,7 @@ def click(
         source = _opened(slide, um_per_px, cache, stack)
         session = stack.enter_context(ClickSession(model, source, cache, options))
         results = session.segment(prompts, allow_overlap=allow_overlap, token=token)
-        return ClickReport(
-            results,
-            session.model,
-            session.licence,
-            session.class_name,
-            session.diameter_px,
-            source.info.pixel_size,
-        )
+        return ClickReport.of(session, results)
 
 
 def _opened(

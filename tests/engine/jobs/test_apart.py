@@ -36,11 +36,12 @@ from tilescope.errors import (
     SlideNotFound,
     TilescopeError,
 )
-from tilescope.jobs.apart import Fault, follow_apart
+from tilescope.jobs.apart import follow_apart
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import follow
 from tilescope.jobs.running.events import RunEvent
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.runtime.child import Fault
 from tilescope.testing.toy_tasks import ClassAdapter
 
 CENTRES = [(x, y, 6.0) for x in range(15, 500, 40) for y in range(15, 400, 40)]
@@ -189,6 +190,7 @@ import sys, pickle
 from pathlib import Path
 from tilescope.jobs.apart import follow_apart
 from tilescope.runtime.cancel import CancellationToken
+from tilescope.runtime.child import Fault
 request = pickle.loads(Path(sys.argv[1]).read_bytes())
 for event in follow_apart(request, CancellationToken()):
     print(event.progress.stage, flush=True)

@@ -129,6 +129,7 @@ class ClickSession(Closing):
         self.model = spec.ref
         self.licence = spec.licence
         self.class_name = spec.classes[0]
+        self.pixel_size = info.pixel_size
         self.parameters = _resolved(spec, options.parameters)
         self._bounds = Rect.of_size(info.size)
         self._size = expected_size(spec.sampling, info, info.pixel_size)
