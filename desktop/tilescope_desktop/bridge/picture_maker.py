@@ -9,6 +9,7 @@ from PySide6.QtGui import QImage, QRegion
 
 from tilescope.domain.geometry import Rect
 from tilescope.errors import TilescopeError
+from tilescope.runtime.memory import trim
 from tilescope.store.project import View
 from tilescope_desktop.bridge.object_source import ObjectSource, PlaneSource
 from tilescope_desktop.bridge.picture_pieces import (
@@ -130,6 +131,8 @@ class PictureMaker:
         try:
             has_more = plane.maker.step()
             self._steps += 1
+            if not has_more:
+                trim()  # what reading a million objects leaves in pieces, some tens of megabytes
             if has_more and self._steps % _STEPS_BETWEEN:
                 return
             for view, where in list(self._far.items()):
