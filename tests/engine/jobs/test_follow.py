@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,8 @@ def test_a_resumed_run_tells_what_was_there_already(bench: Bench, slide: Path, m
             token.cancel()
     events = events_of(bench.request(slide))
     tiles = [event.progress for event in events if event.progress.stage == "tiles"]
+    assert 9 <= tiles[0].tiles_done < tiles[0].tiles_total
+    assert bool(tiles[0].objects) == (make is instances)
     assert tiles[-1].tiles_done == tiles[-1].tiles_total
     if make is instances:
         assert rings_of([event.objects for event in events]) == written_rings(bench, slide)
@@ -144,6 +147,25 @@ def test_a_resumed_run_tells_what_was_there_already(bench: Bench, slide: Path, m
         areas = [area for event in events for area in event.areas]
         written = zarr.open_array(bench.folder / "out/slide/labels.ome.zarr/0", mode="r")[:]
         np.testing.assert_array_equal(painted(areas, written.shape), written)
+
+
+def test_how_fast_and_how_long_are_of_what_is_done_now(bench: Bench, slide: Path) -> None:
+    bench, token = bench.using(instances), CancellationToken()
+    for event in follow(bench.request(slide), token):
+        if event.progress.tiles_done >= 15:
+            token.cancel()
+    rated: list[RunProgress] = []
+    for event in follow(bench.request(slide), CancellationToken()):
+        if event.progress.tiles_per_s is not None:
+            rated.append(event.progress)
+            time.sleep(0.2)  # a run goes on at the pace of whoever follows it
+        if len(rated) == 2:
+            break
+    second = rated[1]
+    assert second.tiles_per_s <= 2 / 0.2
+    left = second.tiles_total - second.tiles_done
+    assert second.seconds_left == pytest.approx(left / second.tiles_per_s)
+    assert second.tiles_done >= 17
 
 
 def test_who_stops_listening_stops_the_run(bench: Bench, slide: Path) -> None:

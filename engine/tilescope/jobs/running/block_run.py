@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tilescope import __version__
@@ -78,8 +78,9 @@ class BlockRun:
         self._results = results
         self._clock = clock
         wanted = (block.index for block in context.plan.blocks if context.prepared.is_within(block))
-        self._known = ledger.finished_tiles().union(wanted)
-        self._tiles = RunProgress("tiles", 0, len(self._known))
+        finished = ledger.finished_tiles()
+        self._known = finished.union(wanted)
+        self._tiles = self._so_far(len(finished))
 
     def events(self) -> Iterator[RunEvent]:
         """Yield every step, the last one with the report; closing the iterator cancels the run."""
@@ -125,6 +126,12 @@ class BlockRun:
     def _event(self, found: Found, progress: RunProgress | None = None) -> RunEvent:
         return RunEvent(progress or self._tiles, found.objects, found.areas)
 
+    def _so_far(self, done: int) -> RunProgress:
+        """Return how far the run is before this process does any more of it."""
+        ledger = self._ledger
+        objects = None if isinstance(ledger, MapLedger) else ledger.count_found()
+        return RunProgress("tiles", done, len(self._known), objects)
+
     def _blocks(self) -> Iterator[RunEvent]:
         blocks, ledger = self._context.plan.blocks, self._ledger
         todo = self._known - ledger.finished_tiles()
@@ -141,11 +148,9 @@ class BlockRun:
 
     def _run(self, work: Sequence[Block]) -> Iterator[RunEvent]:
         """Run the known blocks that are still to be done."""
-        context, ledger, prepared = self._context, self._ledger, self._context.prepared
-        done = len(self._known) - len(work)
-        objects = None if isinstance(ledger, MapLedger) else ledger.count_found()
-        self._tiles = RunProgress("tiles", done, len(self._known), objects)
-        yield RunEvent(self._tiles)
+        context, prepared = self._context, self._context.prepared
+        before = self._tiles = self._so_far(len(self._known) - len(work))
+        yield RunEvent(before)
         in_flight = BLOCKS_IN_FLIGHT * prepared.batch_size
         budget = MemoryLedger(in_flight * max(map(self._flight_bytes, work), default=1))
         stages = Stages(self._read, self._task.decode, self._flight_bytes, prepared.batch_size)
@@ -154,13 +159,13 @@ class BlockRun:
             work, stages, session, budget, context.token, seconds, self._watch(work)
         )
         with closing(results):
-            yield from self._stored(results, done, objects, len(work))
+            yield from self._stored(results, before, len(work))
 
     def _stored(
-        self, results: Iterator[BlockResult[Any]], done: int, objects: int | None, work: int
+        self, results: Iterator[BlockResult[Any]], before: RunProgress, work: int
     ) -> Iterator[RunEvent]:
         """Put blocks into the ledger as they come, and tell of each."""
-        started, total = time.perf_counter(), self._tiles.tiles_total
+        started, objects = time.perf_counter(), before.objects
         for count, result in enumerate(results, 1):
             if result.value is None:
                 self._ledger.fail(result.block.index, result.error or "")
@@ -171,8 +176,12 @@ class BlockRun:
             if count % _TRIM_EVERY == 0:
                 memory.trim()
             per_tile = max(time.perf_counter() - started, 1e-6) / count
-            self._tiles = RunProgress(
-                "tiles", done + count, total, objects, per_tile * (work - count), 1 / per_tile
+            self._tiles = replace(
+                before,
+                tiles_done=before.tiles_done + count,
+                objects=objects,
+                seconds_left=per_tile * (work - count),
+                tiles_per_s=1 / per_tile,
             )
             yield self._event(found)
 
