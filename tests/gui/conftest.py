@@ -13,11 +13,14 @@ from PySide6.QtCore import QCoreApplication, QEvent, QTimer
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import Hand
+from tests.gui.slow_models import SlowModels, slow_site
 
 from tilescope.io.cache import TileCache, shared_cache
 from tilescope.io.registry import open_slide
 from tilescope.io.source import SlideSource
+from tilescope_desktop.app import run_bench
 from tilescope_desktop.bridge.tiles import TileService
+from tilescope_desktop.view.main_window import MainWindow
 
 # Before the first window is made: no screen is needed.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -103,3 +106,31 @@ def hand(qtbot: QtBot, tmp_path: Path, slide_in_hand: Path) -> Iterator[Hand]:
     yield made
     made.close()
     shared_cache().resize(before)
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowModels]:
+    """The slow models, whose pace can be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        site = slow_site(tmp_path_factory.mktemp("slow"))
+        patch.syspath_prepend(site)
+        yield SlowModels(site)
+
+
+@pytest.fixture
+def _pace(slow: SlowModels) -> Iterator[None]:
+    slow.hold()
+    slow.set_pace(0.05)
+    yield
+    slow.let_go()
+
+
+@pytest.fixture
+def _no_run_left(hand: Hand, slow: SlowModels) -> Iterator[None]:
+    """Stop what a failed test leaves: closing the window would ask."""
+    yield
+    slow.let_go()
+    for window in QApplication.topLevelWidgets():
+        if isinstance(window, MainWindow) and window.isVisible():
+            run_bench(window).cancel()
+            hand.qtbot.waitUntil(lambda w=window: not w.work.jobs, timeout=20_000)

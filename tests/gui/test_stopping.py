@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import shapely
-from PySide6.QtCore import QPoint, Qt, QTimer
-from PySide6.QtWidgets import QApplication, QComboBox, QLabel, QMessageBox, QPushButton
 from tests.conftest import ROOT
-from tests.gui.hand import LEFT, NONE, Hand, objects_of
-from tests.gui.slow_models import SlowModels, bright_squares, slow_site
+from tests.gui.hand import Hand, objects_of
+from tests.gui.runs_by_hand import (
+    NO,
+    YES,
+    again,
+    answer,
+    bench_of,
+    click,
+    draw_now,
+    finish,
+    first_tiles,
+    rectangle,
+    run,
+    said,
+    shapes,
+    stop_by_closing,
+    tiles,
+)
+from tests.gui.slow_models import SlowModels, bright_squares
 
 from tilescope.jobs import apart
 from tilescope.jobs.running.project_results import ProjectResults
-from tilescope_desktop.app import run_bench
 from tilescope_desktop.model.stopped_runs import StoppedRuns
-from tilescope_desktop.view.main_window import MainWindow
-from tilescope_desktop.view.run_bench import RunBench
 
-NO, YES = QMessageBox.StandardButton.No, QMessageBox.StandardButton.Yes
+pytestmark = pytest.mark.usefixtures("_pace", "_no_run_left")
 
 #: Runs the hanging model in the window of the command line, and closes it.
 _HANG = """
@@ -90,109 +99,9 @@ sys.exit(1)
 """
 
 
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowModels]:
-    """The slow models, whose pace can be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        site = slow_site(tmp_path_factory.mktemp("slow"))
-        patch.syspath_prepend(site)
-        yield SlowModels(site)
-
-
-@pytest.fixture(autouse=True)
-def _pace(slow: SlowModels) -> Iterator[None]:
-    slow.hold()
-    slow.set_pace(0.05)
-    yield
-    slow.let_go()
-
-
 @pytest.fixture
 def slide_in_hand(tmp_path: Path) -> Path:
     return bright_squares(tmp_path / "squares.png")
-
-
-@pytest.fixture(autouse=True)
-def _no_run_left(hand: Hand, slow: SlowModels) -> Iterator[None]:
-    """Stop what a failed test leaves: closing the window would ask."""
-    yield
-    slow.let_go()
-    for window in QApplication.topLevelWidgets():
-        if isinstance(window, MainWindow) and window.isVisible():
-            run_bench(window).cancel()
-            hand.qtbot.waitUntil(lambda w=window: not w.work.jobs, timeout=20_000)
-
-
-def bench_of(hand: Hand) -> RunBench:
-    return run_bench(hand.window)
-
-
-def said(hand: Hand) -> str:
-    labels = bench_of(hand).panel.findChildren(QLabel)
-    return " | ".join(label.text() for label in labels if label.isVisible())
-
-
-def to_front(hand: Hand) -> None:
-    """Have the keys go to this window, whichever was there before."""
-    hand.window.activateWindow()
-    hand.qtbot.waitUntil(hand.window.isActiveWindow, timeout=5000)
-
-
-def choose(hand: Hand, what: str, text: str) -> None:
-    boxes = bench_of(hand).panel.findChildren(QComboBox)
-    box = next(one for one in boxes if one.accessibleName() == what)
-    to_front(hand)
-    box.setFocus()  # what models run on is read then
-    hand.qtbot.waitUntil(lambda: box.findText(text) >= 0, timeout=20_000)
-    box.setCurrentText(text)
-
-
-def click(hand: Hand, title: str) -> None:
-    def found() -> QPushButton | None:
-        shown = hand.window.findChildren(QPushButton)
-        return next((one for one in shown if one.text() == title and one.isVisible()), None)
-
-    hand.qtbot.waitUntil(lambda: found() is not None, timeout=20_000)
-    hand.qtbot.mouseClick(found(), LEFT)
-
-
-def run(hand: Hand, model: str, over: str = "Whole slide") -> None:
-    choose(hand, "Model", model)
-    choose(hand, "Over", over)
-    choose(hand, "On", "cpu")
-    click(hand, "Run")
-
-
-def tiles(hand: Hand) -> tuple[int, int]:
-    """Return the tiles that the panel says are done, and of how many."""
-    found = re.search(r"([\d,]+) of ([\d,]+) tiles?", said(hand))
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def finish(hand: Hand) -> None:
-    hand.qtbot.waitUntil(lambda: not bench_of(hand).runs.active, timeout=60_000)
-    hand.wait()
-
-
-def answer(button: QMessageBox.StandardButton) -> list[str]:
-    """Press a button of the next question; return what it asked."""
-    asked: list[str] = []
-
-    def press() -> None:
-        box = QApplication.activeModalWidget()
-        if isinstance(box, QMessageBox):
-            asked.append(box.text())
-            box.button(button).click()
-        else:
-            QTimer.singleShot(20, press)
-
-    QTimer.singleShot(20, press)
-    return asked
-
-
-def shapes(hand: Hand) -> list[str]:
-    """Return where the objects of the project are."""
-    return sorted(shapely.from_wkb(one.geometry).normalize().wkt for one in hand.objects())
 
 
 def undisturbed(hand: Hand, tmp_path: Path, slow: SlowModels, *, zooms: int = 0) -> list[str]:
@@ -209,63 +118,6 @@ def undisturbed(hand: Hand, tmp_path: Path, slow: SlowModels, *, zooms: int = 0)
     other.close()
     slow.set_pace(0.05)
     return found
-
-
-def again(hand: Hand, tmp_path: Path, *, offers_last: bool = True) -> Hand:
-    """Open a window as the application does at its next start."""
-    made = Hand(hand.qtbot, tmp_path / "data")
-    if offers_last:
-        made.parts.desktop.offer_last()
-    return made
-
-
-def stop_by_closing(hand: Hand) -> tuple[int, int]:
-    """Close the window when some tiles are done, and answer Yes; return the tiles."""
-    hand.qtbot.waitUntil(lambda: tiles(hand)[0] >= 3, timeout=30_000)
-    before = tiles(hand)
-    assert before[0] < before[1]
-    asked = answer(NO)
-    hand.close()
-    assert hand.window.isVisible()
-    assert "still running" in asked[0]
-    answer(YES)
-    hand.close()
-    assert not hand.window.isVisible()
-    assert hand.window.work.stuck == ()
-    return before
-
-
-def first_tiles(hand: Hand, begin: Callable[[], None]) -> tuple[int, int]:
-    """Return the first count of tiles that are done that a run tells."""
-    seen: list[tuple[int, int]] = []
-
-    def note(_run: object, event: object) -> None:
-        progress = event.progress  # type: ignore[attr-defined]
-        if progress.stage == "tiles" and progress.tiles_done:
-            seen.append((progress.tiles_done, progress.tiles_total))
-
-    bench_of(hand).runs.told.connect(note)
-    begin()
-    hand.qtbot.waitUntil(lambda: bool(seen), timeout=30_000)
-    return seen[0]
-
-
-def rectangle(hand: Hand) -> None:
-    draw_now(hand)
-    hand.wait()
-    hand.act("tool.move")
-
-
-def draw_now(hand: Hand) -> None:
-    """Draw a rectangle and wait for nothing."""
-    to_front(hand)
-    hand.view.setFocus()
-    hand.key(Qt.Key.Key_R)
-    hand.qtbot.mousePress(hand.view, LEFT, NONE, QPoint(60, 60))
-    hand.move((100, 100))
-    hand.move((160, 160))
-    hand.qtbot.mouseRelease(hand.view, LEFT, NONE, QPoint(160, 160))
-    QApplication.processEvents()
 
 
 # -- closing, and going on ------------------------------------------------------------------------

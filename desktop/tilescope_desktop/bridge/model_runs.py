@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -15,6 +16,7 @@ from tilescope.jobs.run_model import follow
 from tilescope.jobs.running.events import RunEvent
 from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.work import Job, Report, Work
+from tilescope_desktop.model.kept_areas import keep_areas
 
 
 @dataclass(eq=False, slots=True)
@@ -61,7 +63,9 @@ class ModelRuns(QObject):
 
         run.job = self._work.start(
             "run",
-            lambda token, report: _followed(follow_apart(request, token), report),
+            lambda token, report: _followed(
+                follow_apart(request, token), partial(_report_kept, request, report)
+            ),
             end,
             end,
             lambda event: self.told.emit(run, event),
@@ -75,6 +79,13 @@ def store_objects(request: RunRequest, project: Path, token: CancellationToken) 
     """Put the objects of a complete run into a project; no tile runs again."""
     again = replace(request, project=project, formats=(), overwrite=False)
     return _followed(follow(again, token), lambda _event: None)
+
+
+def _report_kept(request: RunRequest, report: Report, event: RunEvent) -> None:
+    """Report what a run tells; before its first tile its areas are kept, to be gone on in."""
+    if request.within is not None and event.progress.stage == "tiles":
+        keep_areas(request.within, request.out_dir)
+    report(event)
 
 
 def _followed(events: Iterator[RunEvent], report: Report) -> RunReport:

@@ -17,7 +17,7 @@ _RUNS = "runs"
 
 @dataclass(frozen=True, slots=True)
 class StoppedRun:
-    """A run over a whole slide or a rectangle of it that did not come to its end.
+    """A run over a slide or parts of it that did not come to its end.
 
     Attributes
     ----------
@@ -29,6 +29,8 @@ class StoppedRun:
         The model, and what the user knows it as.
     region_l0
         Rectangle in level-0 pixels; None is the whole slide.
+    areas_sha256, area_count
+        Of the areas that it was in, which lie in its folder; None and 0 for none.
     um_per_px
         What the user said of the size of a pixel, None for nothing.
     parameters
@@ -50,12 +52,21 @@ class StoppedRun:
     provider: str
     done: int
     total: int
+    areas_sha256: str | None = None
+    area_count: int = 0
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it was over a part of the slide."""
+        return self.region_l0 is not None or self.areas_sha256 is not None
 
     def text(self, slide: str) -> str:
         """Return what to tell of it."""
-        over = slide if self.region_l0 is None else f"a part of {slide}"
+        where = f"over a part of {slide}" if self.is_partial else f"over {slide}"
+        if self.areas_sha256 is not None:
+            where = f"inside {counted(self.area_count, 'area')} of {slide}"
         tiles = counted(self.total, "tile")
-        return f"A run of {self.title} over {over} stopped at {self.done:,} of {tiles}."
+        return f"A run of {self.title} {where} stopped at {self.done:,} of {tiles}."
 
 
 class StoppedRuns:
@@ -102,6 +113,8 @@ def _read(said: object) -> StoppedRun | None:
         return None
     try:
         corners, um = said["region_l0"], said["um_per_px"]
+        # A file of an earlier version names no areas: such runs were not kept then.
+        areas = said.get("areas_sha256")
         parameters = dict(said["parameters"])
         return StoppedRun(
             _name(said["name"]),
@@ -115,6 +128,8 @@ def _read(said: object) -> StoppedRun | None:
             _name(said["provider"]),
             int(said["done"]),
             int(said["total"]),
+            None if areas is None else _name(areas),
+            0 if areas is None else int(said["area_count"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from PySide6.QtCore import QObject
 
@@ -10,6 +11,8 @@ from tilescope.errors import UsageError
 from tilescope.ops.areas import Areas
 from tilescope.store.project import Project
 from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.bridge.work import Work
+from tilescope_desktop.model.kept_areas import kept_areas
 from tilescope_desktop.model.run_areas import (
     areas_of_class,
     areas_of_selection,
@@ -20,13 +23,18 @@ from tilescope_desktop.view.run_panel import RunPanel
 from tilescope_desktop.view.tool_bench import ToolBench
 
 Read = Callable[[Project], Areas]
+Then = Callable[[Areas], None]
+Refuse = Callable[[BaseException], None]
 
 
 class RunAreas(QObject):
     """Tells the panel which classes have areas, and a run in which areas it is to look."""
 
-    def __init__(self, tools: ToolBench, annotations: Annotations, panel: RunPanel) -> None:
+    def __init__(
+        self, tools: ToolBench, annotations: Annotations, panel: RunPanel, work: Work
+    ) -> None:
         super().__init__(panel)
+        self._work = work
         self._tools = tools
         self._annotations = annotations
         self._panel = panel
@@ -68,18 +76,26 @@ class RunAreas(QObject):
             lambda project: classes_with_areas(project, slide), done, lambda _error: done(())
         )
 
-    def read(
-        self,
-        choice: RunChoice,
-        then: Callable[[Areas], None],
-        refuse: Callable[[BaseException], None],
-    ) -> None:
+    def read(self, choice: RunChoice, then: Then, refuse: Refuse) -> None:
         """Give the areas that were chosen to ``then``, or why there are none to ``refuse``."""
         try:
             read = self._reading(choice)
         except UsageError as error:
             refuse(error)
             return
+        done, failed = self._ask(then, refuse)
+        self._annotations.desk.ask(read, done, failed)
+
+    def read_kept(self, folder: Path, sha256: str, then: Then, refuse: Refuse) -> None:
+        """Give the areas of a run that stopped to ``then``, or why there are none to ``refuse``."""
+        self._work.start(
+            "areas",
+            lambda _token, _report: kept_areas(folder, sha256),
+            *self._ask(then, refuse),
+        )
+
+    def _ask(self, then: Then, refuse: Refuse) -> tuple[Then, Refuse]:
+        """Begin to read; return what to do with the areas, and with why there are none."""
         asked = self._asked = object()
 
         def done(areas: Areas) -> None:
@@ -92,7 +108,7 @@ class RunAreas(QObject):
                 self._asked = None
                 refuse(error)
 
-        self._annotations.desk.ask(read, done, failed)
+        return done, failed
 
     def _reading(self, choice: RunChoice) -> Read:
         """Return what reads the areas from the project."""

@@ -29,6 +29,7 @@ from tilescope_desktop.bridge.lending import lend
 from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
 from tilescope_desktop.bridge.work import Job
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.kept_areas import are_kept
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.notices import words_of
 from tilescope_desktop.model.run_settings import Extent, RunChoice, region_of, report_text
@@ -68,7 +69,7 @@ class RunBench(QObject):
         self.maps = MapBench(window)
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(cap)
-        self._areas = RunAreas(tools, annotations, self.panel)
+        self._areas = RunAreas(tools, annotations, self.panel, window.work)
         self._storing: dict[ModelRun, Job] = {}
         self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._tell_unanswered)
@@ -128,11 +129,14 @@ class RunBench(QObject):
         if tab is None or self._is_taken():
             return
         if choice.extent.is_areas:
-            self.panel.show_waiting("Reading the outlines…")
+            self._show_reading()
             self._areas.read(choice, lambda areas: self._begin(tab, choice, areas), self._refuse)
-            self._window.refresh_commands()
         else:
             self._begin(tab, choice, None)
+
+    def _show_reading(self) -> None:
+        self.panel.show_waiting("Reading the outlines…")
+        self._window.refresh_commands()
 
     def _is_taken(self) -> bool:
         """Tell whether there is no run beside what goes on, and say why where it is not seen."""
@@ -148,8 +152,7 @@ class RunBench(QObject):
         return True
 
     def _begin(self, tab: SlideTab, choice: RunChoice, areas: Areas | None) -> None:
-        if areas is not None and tab not in self._tools.slides:
-            self._show_idle("The slide was closed.")
+        if not self._is_open(tab):
             return
         try:
             region = region_of(choice.extent, tab.source.info, tab.view.viewport)
@@ -160,6 +163,13 @@ class RunBench(QObject):
             self._refuse(error)
         else:
             self._run(tab, request)
+
+    def _is_open(self, tab: SlideTab) -> bool:
+        """Tell whether a slide is open still, and say so where it is not."""
+        is_open = tab in self._window.all_tabs
+        if not is_open:
+            self._show_idle("The slide was closed.")
+        return is_open
 
     def _run(self, tab: SlideTab, request: RunRequest) -> None:
         self._window.notices.settle(_RUN)
@@ -221,19 +231,22 @@ class RunBench(QObject):
                 within=areas,
                 um_per_px=tab.um_override,
                 parameters=choice.parameters,
-            )
+            ),
+            None if areas is None else areas.sha256,
         )
 
-    def _placed(self, request: RunRequest) -> RunRequest:
-        return replace(request, out_dir=self._annotations.folder / "runs" / _name_of(request))
+    def _placed(self, request: RunRequest, areas_sha256: str | None) -> RunRequest:
+        name = _name_of(request, areas_sha256)
+        return replace(request, out_dir=self._annotations.folder / "runs" / name)
 
     def _request_of(self, tab: SlideTab, stopped: StoppedRun) -> RunRequest:
-        """Return what goes on with a run that stopped."""
+        """Return what goes on with a run that stopped, in the right place but without its areas."""
         extent, parameters = Extent.SLIDE, stopped.parameters
         memory, provider = stopped.memory_bytes, stopped.provider
         choice = RunChoice(stopped.model_id, extent, memory, provider, parameters)
         request = self._request(tab, choice, None, stopped.region_l0)
-        return self._placed(replace(request, um_per_px=stopped.um_per_px))
+        request = replace(request, um_per_px=stopped.um_per_px)
+        return self._placed(request, stopped.areas_sha256)
 
     def _may_go_on(self, tab: SlideTab, stopped: StoppedRun) -> bool:
         """Tell whether the model is the same, and what it did is still there."""
@@ -242,15 +255,27 @@ class RunBench(QObject):
         except TilescopeError:
             return False
         is_same = request.out_dir.name == stopped.name
-        return is_same and (request.folder / LEDGER_NAME).is_file()
+        has_areas = stopped.areas_sha256 is None or are_kept(request.out_dir)
+        return is_same and has_areas and (request.folder / LEDGER_NAME).is_file()
 
     def _go_on(self, tab: SlideTab, stopped: StoppedRun) -> None:
         if self._is_taken():
             return
         try:
-            self._run(tab, self._request_of(tab, stopped))
+            request = self._request_of(tab, stopped)
         except TilescopeError as error:
             self._refuse(error)
+            return
+        if stopped.areas_sha256 is None:
+            self._run(tab, request)
+            return
+
+        def go_on(areas: Areas) -> None:
+            if self._is_open(tab):
+                self._run(tab, replace(request, within=areas))
+
+        self._show_reading()
+        self._areas.read_kept(request.out_dir, stopped.areas_sha256, go_on, self._refuse)
 
     def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
         spec = run.request.model.spec
@@ -347,9 +372,7 @@ class RunBench(QObject):
         if self._storing:
             title, text = "Objects are being kept", _WHILE_STORING
         elif self.runs.active:
-            is_areas = any(run.request.within is not None for run in self.runs.active)
-            title = "A model is running"
-            text = _WHILE_RUNNING + (_SAME_AREAS if is_areas else _SAME_SLIDE)
+            title, text = "A model is running", _WHILE_RUNNING
         else:
             return True
         answer = QMessageBox.question(self._window, title, text)
@@ -414,9 +437,10 @@ _UNANSWERED = (
     "The model does not answer; in a few seconds its process is ended. Nothing is lost: what you "
     "drew is saved, and so are the tiles that are done."
 )
-_WHILE_RUNNING = "A model is still running. Close the window? What it has done is kept, and "
-_SAME_SLIDE = "you can go on with it when the slide is open again."
-_SAME_AREAS = "the same run inside the same areas goes on from there."
+_WHILE_RUNNING = (
+    "A model is still running. Close the window? What it has done is kept, and you can go on with "
+    "it when the slide is open again."
+)
 _WHILE_STORING = (
     "The objects of a run are being put into the project. Close the window? They are not in the "
     "project then; running the model again puts them in, and nothing is computed anew."
@@ -441,7 +465,7 @@ def _core_count() -> int:
     return os.cpu_count() or 1
 
 
-def _name_of(request: RunRequest) -> str:
+def _name_of(request: RunRequest, areas_sha256: str | None) -> str:
     """Return a folder name that only the same run over the same slide has."""
     said = {
         "slide": str(request.slide.absolute()),
@@ -451,7 +475,7 @@ def _name_of(request: RunRequest) -> str:
         "layout": LAYOUT_VERSION,
         "um_per_px": request.um_per_px,
         "parameters": sorted(request.parameters.items()),
-        **({} if request.within is None else {"within": request.within.sha256}),
+        **({} if areas_sha256 is None else {"within": areas_sha256}),
     }
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
     return f"{request.model.spec.id}-{digest}"

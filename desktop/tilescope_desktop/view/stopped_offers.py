@@ -56,9 +56,9 @@ class StoppedOffers(QObject):
         self._window.notices.take(_key(name))
 
     def note(self, run: ModelRun, tab: SlideTab, name: str, progress: RunProgress) -> None:
-        """Note how far a run is; one in areas is known by what is selected alone."""
-        request = run.request
-        if not progress.tiles_done or request.within is not None or tab.identity is None:
+        """Note how far a run is."""
+        request, areas = run.request, run.request.within
+        if not progress.tiles_done or tab.identity is None:
             return
         self._now[run] = StoppedRun(
             name,
@@ -72,20 +72,25 @@ class StoppedOffers(QObject):
             request.provider,
             progress.tiles_done,
             progress.tiles_total,
+            None if areas is None else areas.sha256,
+            0 if areas is None else len(areas),
         )
         if time.monotonic() - self._written.get(run, -_EVERY_S) >= _EVERY_S:
             self._written[run] = time.monotonic()
             self._kept.keep(self._now[run])
 
     def end(self, run: ModelRun, tab: SlideTab, name: str, *, is_complete: bool) -> None:
-        """Note that a run has ended; of one in a part of the slide it is asked at once."""
+        """Note that a run has ended; of one in a part of the slide it is asked at once.
+
+        What is in view or selected may be something else soon.
+        """
         stopped = self._now.pop(run, None)
         self._written.pop(run, None)
         if is_complete:
             self._kept.forget(name)
         elif stopped is not None:
             self._kept.keep(stopped)
-            if stopped.region_l0 is not None:
+            if stopped.is_partial:
                 self._offer(tab, stopped)
 
     # -- inside -----------------------------------------------------------------------------------

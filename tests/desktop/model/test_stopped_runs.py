@@ -16,6 +16,8 @@ RUN = StoppedRun(
 )
 WHOLE = replace(RUN, name="toy-2", region_l0=None, um_per_px=None, parameters={}, done=3)
 
+INSIDE = replace(RUN, name="toy-4", region_l0=None, areas_sha256="ab12", area_count=3)
+
 
 def test_what_is_kept_comes_back_newest_first_and_once(tmp_path: Path) -> None:
     runs = StoppedRuns(tmp_path)
@@ -30,6 +32,19 @@ def test_what_is_kept_comes_back_newest_first_and_once(tmp_path: Path) -> None:
 def test_words(tmp_path: Path) -> None:
     assert RUN.text("a.svs") == "A run of Toy over a part of a.svs stopped at 2 of 9 tiles."
     assert WHOLE.text("a.svs") == "A run of Toy over a.svs stopped at 3 of 9 tiles."
+    assert INSIDE.text("a.svs") == "A run of Toy inside 3 areas of a.svs stopped at 2 of 9 tiles."
+
+
+def test_the_areas_come_back_and_what_was_kept_before_there_were_any(tmp_path: Path) -> None:
+    runs = StoppedRuns(tmp_path)
+    runs.keep(WHOLE)
+    path = tmp_path / "stopped-runs.json"
+    (kept,) = json.loads(path.read_text("utf-8"))["runs"]
+    older = {key: value for key, value in kept.items() if "area" not in key}
+    path.write_text(json.dumps({"runs": [older]}), "utf-8")
+    runs.keep(INSIDE)
+    assert StoppedRuns(tmp_path).of("a b") == [INSIDE, WHOLE]
+    assert (INSIDE.is_partial, WHOLE.is_partial, RUN.is_partial) == (True, False, True)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +60,8 @@ def test_words(tmp_path: Path) -> None:
         {"parameters": {"t": "high"}},
         {"done": 1e400},
         {"total": None},
+        {"areas_sha256": 5},
+        {"areas_sha256": "ab", "area_count": None},
     ],
 )
 def test_what_makes_no_sense_is_left_out(tmp_path: Path, said: dict[str, object]) -> None:
