@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QInputDialog
+from pytestqt.qtbot import QtBot
+from tests.engine.jobs.failing_plugins import install_faulty
 from tests.gui.hand import LEFT, Hand
+from tests.gui.runs_by_hand import finish, run
+from tests.gui.runs_by_hand import said as panel_text
+from tests.gui.slow_models import bright_squares
+
+from tilescope.domain.scale import AtPixelSize
 
 OWN = "0.499 µm/px (aperio.MPP)"
 
@@ -76,3 +84,30 @@ def test_the_size_that_the_slide_says_is_that_of_the_slide_again(
     hand.act("file.close")
     hand.open(hes_slide)
     assert said(hand) == OWN
+
+
+def test_a_model_that_has_to_know_it_says_where_to_set_it(
+    qtbot: QtBot, tmp_path: Path, site: Path
+) -> None:
+    install_faulty(site, sampling=AtPixelSize(0.5), model_id="wants")
+    hand = Hand(qtbot, tmp_path / "data")
+    hand.open(bright_squares(tmp_path / "squares.png"))
+    hand.window.notices.clear()
+    run(hand, "wants")
+    finish(hand)
+    text = hand.window.notices.text
+    assert text in panel_text(hand)
+    assert re.fullmatch(
+        r".*squares\.png: wants works at 0\.5 um/px and the slide does not say its pixel size; "
+        r"set it with View ▸ Pixel size…",
+        text,
+    )
+    (menu,) = [one for one in hand.window.menuBar().actions() if one.text() == "&View"]
+    (command,) = [one for one in menu.menu().actions() if one.objectName() == "view.pixel-size"]
+    assert command.text().replace("&", "") == "Pixel size…"
+    answer(hand, "0.5")
+    run(hand, "wants")
+    finish(hand)
+    assert hand.window.notices.text == ""
+    assert len(hand.objects()) == 35
+    hand.close()

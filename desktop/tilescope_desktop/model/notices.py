@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tilescope.errors import BudgetTooSmall, ProjectError, TilescopeError
+from tilescope.errors import BudgetTooSmall, PixelSizeUnknown, ProjectError, TilescopeError
 
 Choice = tuple[str, Callable[[], None]]
 
@@ -122,6 +122,8 @@ def words_of(error: BaseException) -> str:
     """Return what an error says to the user, with the remedy."""
     if isinstance(error, BudgetTooSmall):
         return f"{error}; set Memory in the Models panel to {error.needed_mib} MiB or more"
+    if isinstance(error, PixelSizeUnknown):
+        return f"{error}; set it with View ▸ Pixel size…"
     if isinstance(error, TilescopeError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from tilescope.errors import BudgetTooSmall, Cancelled, TilescopeError
+from tilescope.errors import BudgetTooSmall, Cancelled, PixelSizeUnknown, TilescopeError
 
 ALL_GOOD = 0
 SOME_FAILED = 1
@@ -22,9 +22,17 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def words_of(error: TilescopeError) -> str:
+    """Return what an error says, with the option that says what was missing."""
+    if not isinstance(error, PixelSizeUnknown):
+        return str(error)
+    diameter = ", or the size of the objects with --param diameter_px=N"
+    return f"{error}; give it with --um-per-px{diameter if error.takes_diameter else ''}"
+
+
 def complain(error: TilescopeError) -> int:
     """Print the error as one line on stderr and return its exit code."""
-    words = " ".join(str(error).split())
+    words = " ".join(words_of(error).split())
     if isinstance(error, BudgetTooSmall):
         say(f"tilescope: error: {words} (--memory {error.needed_mib}MiB)")
         return CAP_TOO_SMALL

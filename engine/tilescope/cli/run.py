@@ -21,6 +21,7 @@ from tilescope.cli.exits import (
     SOME_FAILED,
     complain,
     say,
+    words_of,
 )
 from tilescope.cli.progress import ProgressLine, run_step
 from tilescope.domain.counts import counted
@@ -85,7 +86,7 @@ def _run_one(request: RunRequest, token: CancellationToken, *, as_json: bool) ->
     except TilescopeError as exc:
         if as_json:
             failure = {"slide": {"path": str(request.slide)}, "status": "failed"}
-            typer.echo(json.dumps({**failure, "errors": [str(exc)]}, ensure_ascii=False))
+            typer.echo(json.dumps({**failure, "errors": [words_of(exc)]}, ensure_ascii=False))
         return complain(exc)
     say(f"{request.slide}: ran on {report.provider} in {report.precision}: {report.provider_why}")
     print_report(request, report, as_json=as_json)

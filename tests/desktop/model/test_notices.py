@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from tilescope.errors import ProjectError, UsageError
+from tilescope.errors import PixelSizeUnknown, ProjectError, UsageError
 from tilescope_desktop.model.notices import (
     MOST_LISTED,
     Notice,
@@ -91,6 +91,8 @@ def test_errors_are_words_with_a_remedy() -> None:
     assert words_of(UsageError("choose one")) == "choose one"
     assert words_of(KeyError("x")) == "Something failed: KeyError('x')"
     assert "memory" in words_of(MemoryError())
+    unknown = PixelSizeUnknown("x.svs: how large are its pixels", takes_diameter=True)
+    assert words_of(unknown) == "x.svs: how large are its pixels; set it with View ▸ Pixel size…"
 
 
 def test_what_an_error_is_about_is_its_file() -> None:

@@ -20,6 +20,9 @@ from tests.engine.cli.conftest import (
     only_json,
     write_png,
 )
+from tests.engine.jobs.failing_plugins import install_faulty
+
+from tilescope.domain.scale import AtObjectSize, AtPixelSize, Sampling
 
 RUN_JSON = {
     *("model", "slide", "parameters", "provider", "tiles", "objects", "seconds", "peak_rss_bytes"),
@@ -52,6 +55,32 @@ def test_a_run_prints_what_run_json_holds_and_where_the_files_are(
     }
     assert all((tmp_path / path).exists() for path in outputs.values())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("sampling", "option"),
+    [
+        (AtPixelSize(0.5), "does not say its pixel size; give it with --um-per-px"),
+        (
+            AtObjectSize(8, 8),
+            "does not say; give it with --um-per-px, or the size of the objects with --param "
+            "diameter_px=N",
+        ),
+    ],
+    ids=["pixels", "objects"],
+)
+def test_an_unknown_pixel_size_is_said_with_the_option_that_gives_it(
+    tilescope: Tilescope, site: Path, spots: Path, sampling: Sampling, option: str
+) -> None:
+    install_faulty(site, sampling=sampling, task="detect")
+    result = tilescope("run", "faulty", spots, "-o", "out", "--json")
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("tilescope: error: ")
+    assert line.endswith(option)
+    (printed,) = json_objects(result.stdout)
+    assert printed["errors"][0].endswith(option)
+    assert not Path("out").exists()
 
 
 @pytest.mark.usefixtures("toy_site")

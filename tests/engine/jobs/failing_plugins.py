@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from tilescope.domain.manifest import PluginManifest
+from tilescope.domain.manifest import PluginManifest, Task
 from tilescope.domain.scale import Native, Sampling
 from tilescope.plugins.writing import manifest_text
 from tilescope.testing.toy import toy_model
@@ -44,6 +44,7 @@ def install_faulty(
     module: str | None = None,
     sampling: Sampling | None = None,
     model_id: str = "faulty",
+    task: Task = "instances",
 ) -> None:
     """Put a plugin with one model into a folder on ``sys.path``.
 
@@ -53,12 +54,15 @@ def install_faulty(
         One statement, done before what the toy model does.
     module
         All of the adapter's module instead.
+    task
+        What the manifest says that the toy model does.
     """
     package = f"faulty_{next(_NUMBERS)}"
     home = site / package
     home.mkdir(parents=True)
     made = toy_model(home, sampling=sampling or Native()).spec
-    spec = replace(made, id=model_id, title=model_id, adapter=f"{package}.adapter:Faulty")
+    adapter = f"{package}.adapter:Faulty"
+    spec = replace(made, id=model_id, title=model_id, adapter=adapter, task=task)
     manifest = PluginManifest(1, f"example.{model_id}", "Faulty", ">=0.1", (spec,))
     text = module or _ADAPTER.format(encode=encode, decode=decode)
     (home / "adapter.py").write_text(text, encoding="utf-8")

@@ -22,6 +22,7 @@ from tilescope.errors import (
     BudgetTooSmall,
     Cancelled,
     OutputError,
+    PixelSizeUnknown,
     RunMismatch,
     SlideError,
     UsageError,
@@ -187,7 +188,7 @@ def test_wrong_requests_are_refused_before_anything_is_written(
 def test_a_model_in_micrometres_needs_a_calibrated_slide(bench: Bench, slide: Path) -> None:
     model = toy_model(bench.folder, sampling=AtPixelSize(0.5))
     bench = Bench(bench.folder, model)
-    with pytest.raises(UsageError, match="--um-per-px"):
+    with pytest.raises(PixelSizeUnknown, match="the slide does not say its pixel size"):
         bench.run(slide)
     assert bench.run(slide, um_per_px=0.25).scale["factor"] == 2.0
 

@@ -13,7 +13,7 @@ from tests.engine.jobs.conftest import Bench, discs, patches, write_png
 from tilescope.domain.geometry import Rect, Size
 from tilescope.domain.manifest import Task, TileSpec
 from tilescope.domain.scale import AtObjectSize, AtPixelSize, FitWithin, Native, Sampling
-from tilescope.errors import BudgetTooSmall, UsageError
+from tilescope.errors import BudgetTooSmall, PixelSizeUnknown
 from tilescope.testing.toy import ToyAdapter
 from tilescope.testing.toy_tasks import (
     BoxAdapter,
@@ -52,8 +52,9 @@ def test_micrometres_need_a_slide_that_says_its_own(
 ) -> None:
     bench = bench_of(bench, task, sampling)
     if not (task == "instances" and isinstance(sampling, AtObjectSize)):
-        with pytest.raises(UsageError, match="--um-per-px"):
+        with pytest.raises(PixelSizeUnknown, match="the slide does not say") as caught:
             bench.run(slide)
+        assert caught.value.takes_diameter == isinstance(sampling, AtObjectSize)
         assert not (bench.folder / "out").exists()
     report = bench.run(slide, um_per_px=0.25)
     assert report.status == "complete"

@@ -19,7 +19,7 @@ from tilescope.domain.scale import (
     PixelSize,
 )
 from tilescope.domain.slide import SlideInfo
-from tilescope.errors import UsageError
+from tilescope.errors import PixelSizeUnknown
 from tilescope.inference.grid import WorkingGrid
 from tilescope.inference.session import Session
 from tilescope.inference.sizing import SizeReading, choose_diameter
@@ -153,7 +153,7 @@ def fixed_scale(
 
     Raises
     ------
-    UsageError
+    PixelSizeUnknown
         When the model needs micrometres and the slide has none.
     """
     match spec.sampling:
@@ -164,9 +164,9 @@ def fixed_scale(
             return WorkingScale(max(1.0, longest / side), "fit")
         case AtPixelSize(um=um):
             if pixel_size is None:
-                raise UsageError(
+                raise PixelSizeUnknown(
                     f"{info.path}: {spec.id} works at {um} um/px and the slide does not say its "
-                    "pixel size; give it with --um-per-px"
+                    "pixel size"
                 )
             return WorkingScale(um / pixel_size.mean_um, "pixel-size")
         case AtObjectSize() as sampling:
@@ -175,10 +175,10 @@ def fixed_scale(
             if spec.task == "instances":
                 return None
             if pixel_size is None:
-                raise UsageError(
+                raise PixelSizeUnknown(
                     f"{info.path}: {spec.id} needs to know how large a pixel is and the slide does "
-                    "not say; give it with --um-per-px, or the size of the objects with --param "
-                    "diameter_px=N"
+                    "not say",
+                    takes_diameter=True,
                 )
             diameter = sampling.diameter_um / pixel_size.mean_um
             return WorkingScale(diameter / sampling.diameter_px, "object-size", diameter)
