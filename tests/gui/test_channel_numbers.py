@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,60 @@ def test_a_number_is_taken_by_the_channel_that_it_was_typed_for(hand: Hand) -> N
     assert shown(hand).high == 120
     assert hand.window.channels.styles[1] == second
     assert said(hand)[1] == pytest.approx(second.high, abs=1e-3)
+
+
+@pytest.fixture
+def faint(hand: Hand, tmp_path: Path, rng: np.random.Generator) -> Hand:
+    """The hand with a second slide in front, whose values are some millionths."""
+    path = tmp_path / "faint.ome.tif"
+    pixels = rng.uniform(1e-6, 5e-6, (96, 96)).astype(np.float32)
+    tifffile.imwrite(path, pixels, photometric="minisblack", metadata={"axes": "YX"})
+    hand.open(path)
+    hand.qtbot.waitUntil(lambda: bool(hand.window.channels._histograms), timeout=20_000)
+    return hand
+
+
+def test_the_window_of_a_faint_band_is_shown_and_typed(faint: Hand) -> None:
+    first = shown(faint)
+    assert 0.9e-6 < first.low < first.high < 5.1e-6
+    for name, value in (("Black", first.low), ("White", first.high)):
+        assert float(box(faint, name).text()) == pytest.approx(value, rel=1e-2)
+    write(faint, "Black", "0.0000015")
+    write(faint, "White", "4.25e-6", Qt.Key.Key_Tab)
+    assert (shown(faint).low, shown(faint).high) == (1.5e-6, 4.25e-6)
+    assert box(faint, "White").text() == "0.000004250"
+
+
+def test_a_step_is_a_small_part_of_what_the_values_span(faint: Hand) -> None:
+    write(faint, "Black", "0.000002")
+    faint.qtbot.keyClick(box(faint, "Black"), Qt.Key.Key_Up)
+    assert shown(faint).low == pytest.approx(2.01e-6)
+    faint.window.tabs.setCurrentIndex(0)
+    write(faint, "White", "200")
+    write(faint, "Black", "150")
+    faint.qtbot.keyClick(box(faint, "Black"), Qt.Key.Key_Up)
+    assert shown(faint).low == 151  # whole numbers are gone through one by one
+    assert box(faint, "Black").text() == "151.000"
+
+
+@pytest.mark.parametrize("text", ["x", "e", "1e", "1e-", "1e99", "-1e999"])
+def test_what_is_no_number_changes_nothing(hand: Hand, text: str) -> None:
+    write(hand, "White", "200")
+    before = shown(hand)
+    write(hand, "White", text)
+    assert shown(hand) == before
+    assert box(hand, "White").text() == "200.000"
+
+
+def test_a_half_typed_number_stays_when_values_are_counted(hand: Hand) -> None:
+    channels = hand.window.channels
+    field = box(hand, "White")
+    field.setFocus()
+    field.selectAll()
+    hand.qtbot.keyClicks(field, "12")
+    counted = [replace(one, low=0.0, high=1e-3) for one in channels._histograms]
+    channels.show_histograms(counted, is_final=True)
+    assert field.text() == "12"
+    hand.qtbot.keyClicks(field, "3")
+    hand.qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert shown(hand).high == 123

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ _CUT_PERCENT = (0.5, 99.8)
 #: Width of the narrowest histogram, as a share of its values.
 _LEAST_SPAN = 1e-4
 _SMALLEST = 1e-30
+_FEWEST_DECIMALS = 3
+#: A range is told to a thousandth of it, and stepped through in a few hundred steps.
+_SHARE_DIGITS, _STEP_DIGITS = 3, 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +32,8 @@ class Histogram:
         ``int64[bins]``, of equal width.
     dark, bright
         Window in which nearly everything is seen, ``dark < bright``.
+    are_whole
+        Whether the values are whole numbers.
     """
 
     low: float
@@ -35,6 +41,7 @@ class Histogram:
     counts: NDArray[np.int64]
     dark: float
     bright: float
+    are_whole: bool = False
 
 
 def histograms(sample: NDArray[Any]) -> tuple[Histogram, ...]:
@@ -53,6 +60,21 @@ def wide_enough(low: float, high: float) -> float:
     size = max(abs(low), abs(high))
     least = size * _LEAST_SPAN if size > _SMALLEST else 1.0
     return high if high - low > least else low + least
+
+
+def decimals_of(span: float) -> int:
+    """Return how many digits behind the point tell values apart that lie in a range so wide."""
+    return max(_FEWEST_DECIMALS, ceil(-_magnitude(span)) + _SHARE_DIGITS)
+
+
+def step_of(span: float, *, are_whole: bool) -> float:
+    """Return the step, a power of ten, in which values of a range so wide are gone through."""
+    step = float(10.0 ** (floor(_magnitude(span)) - _STEP_DIGITS))
+    return max(1.0, step) if are_whole else step
+
+
+def _magnitude(span: float) -> float:
+    return log10(min(max(span, _SMALLEST), 1 / _SMALLEST))
 
 
 def window_of(values: NDArray[Any], narrowest: float) -> tuple[float, float] | None:
@@ -92,7 +114,8 @@ def _histogram(values: NDArray[Any]) -> Histogram:
     low, high = float(finite.min()), float(finite.max())
     high = wide_enough(low, high)
     # Whole numbers that share no bins show no gaps.
-    bins = min(_BINS, int(high - low) + 1) if finite.dtype.kind in "ui" else _BINS
+    are_whole = finite.dtype.kind in "ui"
+    bins = min(_BINS, int(high - low) + 1) if are_whole else _BINS
     counts, _ = np.histogram(finite, bins=bins, range=(low, high))
     dark, bright = window_of(finite, (high - low) / _BINS) or (low, high)
-    return Histogram(low, high, counts, dark, bright)
+    return Histogram(low, high, counts, dark, bright, are_whole)

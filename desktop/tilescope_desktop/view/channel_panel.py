@@ -24,11 +24,10 @@ from tilescope.ops.compose import GAMMA_RANGE, ChannelStyle
 from tilescope_desktop.model.channels import Histogram
 from tilescope_desktop.view.histogram_view import HistogramView
 from tilescope_desktop.view.swatch import swatch
+from tilescope_desktop.view.value_box import MOST, ValueBox
 
 #: A drag of the window is shown so often; each showing composes the visible tiles anew.
 _SHOW_EVERY_MS = 60
-#: The largest value that can be typed.
-_MOST = 1e9
 
 
 class ChannelPanel(QWidget):
@@ -51,12 +50,9 @@ class ChannelPanel(QWidget):
         self._list.itemChanged.connect(self._toggle)
         self._histogram = HistogramView()
         self._histogram.windowed.connect(self._set_window)
-        self._low, self._high, self._gamma = (QDoubleSpinBox() for _ in range(3))
-        for box in (self._low, self._high, self._gamma):
-            box.setKeyboardTracking(False)
-        for box in (self._low, self._high):
-            box.setRange(-_MOST, _MOST)
-            box.setDecimals(3)
+        self._low, self._high = ValueBox(), ValueBox()
+        self._gamma = QDoubleSpinBox()
+        self._gamma.setKeyboardTracking(False)
         self._low.valueChanged.connect(self._take_low)
         self._high.valueChanged.connect(self._take_high)
         self._gamma.setRange(*GAMMA_RANGE)
@@ -141,7 +137,11 @@ class ChannelPanel(QWidget):
             Whether they are of the plane that is shown, which else is still counted.
         """
         self._histograms, self._is_counting = histograms, not is_final
-        self._show_histogram(self._list.currentRow())
+        row = self._list.currentRow()
+        self._show_histogram(row)
+        is_typing = self._low.is_half_typed or self._high.is_half_typed
+        if 0 <= row < len(self._styles) and not is_typing:
+            self._show_window(row)
         if is_final and self._is_contrast_due:
             self.show_contrast()
 
@@ -166,13 +166,24 @@ class ChannelPanel(QWidget):
         for widget in (self._low, self._high, self._gamma, self._color, self._reset):
             widget.setEnabled(has)
         if has:
-            style = self._styles[row]
+            self._show_window(row)
             self._is_filling = True
-            self._low.setValue(style.low)
-            self._high.setValue(style.high)
-            self._gamma.setValue(style.gamma)
+            self._gamma.setValue(self._styles[row].gamma)
             self._is_filling = False
         self._show_histogram(row)
+
+    def _show_window(self, row: int) -> None:
+        """Show black and white to the digits that the band's values want, or its window."""
+        style = self._styles[row]
+        span, are_whole = style.high - style.low, False
+        if self._histograms:
+            counted = self._histograms[row]
+            span, are_whole = min(span, counted.high - counted.low), counted.are_whole
+        self._is_filling = True
+        for box, value in ((self._low, style.low), (self._high, style.high)):
+            box.fit(span, are_whole=are_whole)
+            box.setValue(value)
+        self._is_filling = False
 
     def _show_histogram(self, row: int) -> None:
         has = 0 <= row < len(self._styles)
@@ -204,7 +215,7 @@ class ChannelPanel(QWidget):
             self._take_window(low, high)
 
     def _take_window(self, low: float, high: float) -> None:
-        if -_MOST <= low < high <= _MOST:
+        if -MOST <= low < high <= MOST:
             self._set_window(low, high)
         else:  # it leaves no room for the other value
             self._show_current(self._list.currentRow())
