@@ -116,6 +116,33 @@ def test_a_double_click_in_the_table_goes_to_the_plane_of_the_object(stack: Hand
     assert not is_painted(stack, second)
 
 
+def test_the_table_says_sorts_and_filters_planes(stack: Hand, hes_slide: Path) -> None:
+    made = add(stack, (2, 0), (0, 1), (3, 0))
+    panel = show_table(stack)
+
+    def cells(column: int) -> list[str]:
+        model = panel.model
+        return [model.data(model.index(row, column)) for row in range(model.rowCount())]
+
+    header = panel.table.horizontalHeader()
+    titles = [panel.model.headerData(i, Qt.Orientation.Horizontal) for i in range(header.count())]
+    assert titles[3:5] == ["Focal plane", "Time"]
+    assert "z1, t1" in panel.words.placeholderText()
+    at = QPoint(header.sectionViewportPosition(3) + 8, header.height() // 2)
+    stack.qtbot.mouseClick(header.viewport(), LEFT, NONE, at)
+    assert cells(3) == ["1", "3", "4"]
+    assert cells(4) == ["2", "1", "1"]
+    stack.qtbot.keyClicks(panel.words, "z3")
+    assert cells(3) == ["3"]
+    assert [listed(panel)[row] for row in panel.model.order] == [made[0].id]
+    panel.words.clear()
+    with stack.qtbot.waitSignal(panel.shown, timeout=60_000):
+        stack.open(hes_slide)
+    stack.wait()
+    assert "z1" not in panel.words.placeholderText()
+    assert "Focal plane" not in (panel.model.rows.columns if panel.model.rows else ())
+
+
 def test_a_click_in_the_hierarchy_goes_to_the_plane_of_the_object(stack: Hand) -> None:
     first, second = add(stack, (1, 2), (3, 0))
     dock = stack.window.findChild(QDockWidget, "dock-hierarchy")

@@ -35,6 +35,7 @@ def rows_of(
     token: CancellationToken,
     rect_l0: Rect | None = None,
     plane: tuple[int, int] = (0, 0),
+    plane_counts: tuple[int, int] = (1, 1),
 ) -> ObjectRows:
     """Return the objects of a slide, or those that meet a rectangle of a plane of it.
 
@@ -44,6 +45,8 @@ def rows_of(
         In level-0 pixels; None for all objects, whatever their plane.
     plane
         z and t of the rectangle.
+    plane_counts
+        Focal planes and time points of the slide.
 
     Raises
     ------
@@ -60,11 +63,11 @@ def rows_of(
             found = project.get(view.id_of(index))
             if found is not None:
                 maker.add([found])
-        return maker.rows(um_per_px)
+        return maker.rows(um_per_px, plane_counts)
     maker = RowsMaker(maker_unit, sum(project.counts_by_class(slide).values()))
     for batch in project.objects(Selection(slide=slide)):
         token.raise_if_cancelled()
         maker.add(batch)
         if not maker.room:
             break
-    return maker.rows(um_per_px)
+    return maker.rows(um_per_px, plane_counts)

@@ -16,6 +16,9 @@ MOST_ROWS = 50_000
 _MOST_COLUMNS = 40
 CLASS, KIND, LOCK = "Class", "Kind", "Locked"
 FIXED = (CLASS, KIND, LOCK)
+_PLANE_TITLES = ("Focal plane", "Time")
+#: What a word of the filter begins with that says one of them.
+_PLANE_LETTERS = ("z", "t")
 _NO_CLASS = "Unclassified"
 
 
@@ -39,6 +42,9 @@ class ObjectRows:
         ``float64[n, k]``; NaN where an object lacks one.
     total
         Objects there are, of which the rows may be the first.
+    plane_counts
+        Focal planes and time points of the slide; of each that it has several of there is a
+        column, which counts from 1 as the window does.
     """
 
     ids: tuple[str, ...]
@@ -50,6 +56,7 @@ class ObjectRows:
     names: tuple[str, ...]
     numbers: NDArray[np.float64]
     total: int
+    plane_counts: tuple[int, int] = (1, 1)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,7 +64,22 @@ class ObjectRows:
     @property
     def columns(self) -> tuple[str, ...]:
         """Titles of all columns."""
-        return (*FIXED, *self.names)
+        return (*self._fixed, *self.names)
+
+    @property
+    def _fixed(self) -> tuple[str, ...]:
+        """Titles of the columns that are no measurements."""
+        return (*FIXED, *(_PLANE_TITLES[axis] for axis in self._axes))
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        """Columns of ``planes`` along which there are several."""
+        return tuple(axis for axis, count in enumerate(self.plane_counts) if count > 1)
+
+    @property
+    def plane_letters(self) -> tuple[str, ...]:
+        """What a word of the filter begins with that says where an object lies: ``z3``."""
+        return tuple(_PLANE_LETTERS[axis] for axis in self._axes)
 
     def text(self, row: int, column: int) -> str:
         """Return what a cell shows."""
@@ -68,7 +90,11 @@ class ObjectRows:
             return str(self.kinds[row])
         if title == LOCK:
             return "locked" if self.locked[row] else ""
-        number = float(self.numbers[row, column - len(FIXED)])
+        axes = self._axes
+        place = column - len(FIXED)
+        if place < len(axes):
+            return str(self.planes[row, axes[place]] + 1)
+        number = float(self.numbers[row, place - len(axes)])
         return "" if np.isnan(number) else f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
 
     def table(self, rows: Iterable[int]) -> str:
@@ -81,7 +107,7 @@ class ObjectRows:
     def filtered(self, words: str) -> NDArray[np.intp]:
         """Return the rows whose class or kind has every word, ``int[m]``, in their order.
 
-        Objects without a class are found as unclassified ones.
+        Objects without a class are found as unclassified ones, those of a plane as ``z3``.
         """
         keep = np.ones(len(self), bool)
         wanted = words.casefold().split()
@@ -91,6 +117,10 @@ class ObjectRows:
         columns = [np.unique(c, return_inverse=True) for c in (self.class_names, self.kinds)]
         for word in wanted:
             hit = self.locked if word in "locked" else np.zeros(len(self), bool)
+            for axis in self._axes:
+                if word[0] == _PLANE_LETTERS[axis] and word[1:].isdecimal():
+                    # Of more digits than any plane has there is an infinity, where int refuses.
+                    hit = hit | (self.planes[:, axis] + 1 == float(word[1:]))
             for names, places in columns:
                 has_it = np.array(
                     [word in (name or _NO_CLASS).casefold() for name in names.tolist()], bool
@@ -101,12 +131,12 @@ class ObjectRows:
 
     def sorted(self, rows: NDArray[np.intp], column: int, *, descending: bool) -> NDArray[np.intp]:
         """Return rows in the order of a column; those without a number come last."""
-        title = self.columns[column]
-        fixed = {CLASS: self.class_names, KIND: self.kinds, LOCK: self.locked}
-        if title in fixed:
-            order = np.argsort(fixed[title][rows], kind="stable")
+        planes = [self.planes[:, axis] for axis in self._axes]
+        fixed = [self.class_names, self.kinds, self.locked, *planes]
+        if column < len(fixed):
+            order = np.argsort(fixed[column][rows], kind="stable")
             return rows[order[::-1] if descending else order]
-        numbers = self.numbers[rows, column - len(FIXED)]
+        numbers = self.numbers[rows, column - len(self._fixed)]
         order = np.argsort(-numbers if descending else numbers, kind="stable")
         return rows[order]
 
@@ -128,13 +158,15 @@ class RowsMaker:
         """Add objects, as far as there is room."""
         self._objects.extend(batch[: self.room])
 
-    def rows(self, um_per_px: float | None) -> ObjectRows:
+    def rows(self, um_per_px: float | None, plane_counts: tuple[int, int] = (1, 1)) -> ObjectRows:
         """Return the table; areas that nobody measured are measured.
 
         Parameters
         ----------
         um_per_px
             Micrometres per level-0 pixel, of which the unit is.
+        plane_counts
+            Focal planes and time points of the slide.
         """
         found = self._objects
         n = len(found)
@@ -166,4 +198,5 @@ class RowsMaker:
             names,
             numbers,
             max(self._total, n),
+            plane_counts,
         )

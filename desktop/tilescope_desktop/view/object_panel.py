@@ -33,6 +33,8 @@ from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
+_FILTER = "Filter: class, unclassified, kind, locked"
+
 
 class _Table(QTableView):
     """Copies whole rows, where a table of Qt copies the one cell that the keys are on."""
@@ -83,9 +85,7 @@ class ObjectPanel(ListingPanel):
         self.table.selectionModel().selectionChanged.connect(self._choose)
         # Rows that are sorted or filtered anew are forgotten by the view.
         self.model.modelReset.connect(self._follow_selection)
-        self.words = QLineEdit(
-            placeholderText="Filter: class, unclassified, kind, locked", clearButtonEnabled=True
-        )
+        self.words = QLineEdit(placeholderText=_FILTER, clearButtonEnabled=True)
         self.words.setAccessibleName("Filter objects")
         self.words.textChanged.connect(self._filter)
         self.in_view = QCheckBox("In view")
@@ -139,10 +139,10 @@ class ObjectPanel(ListingPanel):
         if self.in_view.isChecked() and tab.view.viewport is not None:
             rect = tab.view.viewport.bounds_l0
         desk, path, number, um = self._annotations.desk, project.path, slide.number, tab.um_per_px
-        plane = tab.planes.place
+        plane, counts = tab.planes.place, (tab.source.info.z, tab.source.info.t)
         self._start(
             lambda token: read_project(
-                desk, path, lambda project: rows_of(project, number, um, token, rect, plane)
+                desk, path, lambda project: rows_of(project, number, um, token, rect, plane, counts)
             )
         )
 
@@ -157,6 +157,8 @@ class ObjectPanel(ListingPanel):
         self.model.show_rows(rows)
         self._is_following = False
         names = () if rows is None else rows.names
+        letters = () if rows is None else rows.plane_letters
+        self.words.setPlaceholderText(", ".join([_FILTER, *(f"{letter}1" for letter in letters)]))
         if [self.measure.itemText(i) for i in range(self.measure.count())] != list(names):
             self.measure.clear()
             self.measure.addItems(list(names))

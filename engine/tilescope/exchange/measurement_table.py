@@ -27,6 +27,8 @@ IDENTITY_COLUMNS = (
     "Parent",
     "ROI",
 )
+#: Where objects lie, counted from 1; written once one lies beyond the first plane.
+_PLANES = ("Focal plane", "Time")
 _PART = 4096
 _COPIED_LINES = 10_000
 
@@ -42,6 +44,7 @@ def write_measurements(
 
     Shape is measured here; where an object brings a measurement of the same name, that one is
     written. Which names there are is known only at the end, so rows wait in a temporary file.
+    Focal plane and time, counted from 1, are columns where an object lies beyond the first.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ def write_measurements(
         with staged_file(path) as file:
             file.write(csv_bytes([rows.header]))
             for count, width in segments:
-                missing = b"," * (rows.width - width)
+                missing = rows.missing(width)
                 for block in _lines(spool, count):
                     file.write(block.replace(b"\n", missing + b"\n") if missing else block)
     return sum(count for count, _ in segments)
@@ -98,10 +101,17 @@ class _Rows:
         """How many columns there are so far."""
         return len(IDENTITY_COLUMNS) + len(self._places)
 
+    def missing(self, width: int) -> bytes:
+        """Return what lines lack that were made when there were ``width`` columns."""
+        # Nothing that was made before a plane was met lies beyond the first.
+        cells = ["1" if name in _PLANES else "" for name in self.header[width:]]
+        return "".join(f",{cell}" for cell in cells).encode()
+
     def lines(self, part: Sequence[Annotation]) -> list[list[str]]:
         """Return a row for each object; one line each, all of the width after the call."""
         for annotation in part:
-            for name in annotation.measurements:
+            beyond = [name for name, place in _planes(annotation) if place > 1]
+            for name in (*beyond, *annotation.measurements):
                 self._places.setdefault(name, len(self._places))
         geometries = shapely.from_wkb(np.array([a.geometry for a in part], object))
         shaped = np.stack([*measure(geometries, self._pixel_size).named().values()], axis=1)
@@ -126,9 +136,16 @@ class _Rows:
     def _cells(self, annotation: Annotation, measured: list[float]) -> list[str]:
         cells = [_decimal(value) for value in measured]
         cells += [""] * (len(self._places) - len(cells))
+        for name, place in _planes(annotation):
+            if name in self._places:
+                cells[self._places[name]] = str(place)
         for name, value in annotation.measurements.items():
             cells[self._places[name]] = _decimal(value)
         return cells
+
+
+def _planes(annotation: Annotation) -> zip[tuple[str, int]]:
+    return zip(_PLANES, (annotation.z + 1, annotation.t + 1), strict=True)
 
 
 def _lines(spool: BinaryIO, count: int) -> Iterable[bytes]:

@@ -300,6 +300,38 @@ def test_a_table_is_sorted_and_filtered_and_measures_what_nobody_measured() -> N
     assert rows.boxes[1].tolist() == [0, 0, 20, 10]
     assert rows.planes.tolist() == [[0, 0], [0, 0], [4, 3]]
     assert RowsMaker("px", 0).rows(None).planes.shape == (0, 2)
+    assert RowsMaker("px", 0).rows(None, (5, 5)).filtered("z1").tolist() == []
+
+
+def test_a_table_says_planes_where_there_are_several() -> None:
+    maker = RowsMaker("px", 3)
+    maker.add(
+        [
+            nucleus(0, 50, 50, class_name="T1", measurements={"Time": 9.0}, z=0, t=11),
+            nucleus(1, 70, 50, class_name="b", z=2**40, t=2),
+            nucleus(2, 90, 50, class_name="c", z=3, t=0),
+        ]
+    )
+    stack, series, both = (maker.rows(None, counts) for counts in ((5, 1), (1, 12), (5, 12)))
+    kinds = ("Class", "Kind", "Locked")
+    assert stack.columns == (*kinds, "Focal plane", "Area px^2", "Time")
+    assert series.columns == (*kinds, "Time", "Area px^2", "Time")
+    assert both.columns == (*kinds, "Focal plane", "Time", "Area px^2", "Time")
+    assert (stack.plane_letters, series.plane_letters) == (("z",), ("t",))
+    assert [both.text(0, i) for i in (3, 4, 6)] == ["1", "12", "9"]
+    assert [series.text(row, 3) for row in range(3)] == ["12", "3", "1"]
+    everything = both.filtered("")
+    assert both.sorted(everything, 3, descending=False).tolist() == [0, 2, 1]
+    assert both.sorted(everything, 4, descending=True).tolist() == [0, 1, 2]
+    assert both.sorted(everything, 6, descending=True).tolist()[0] == 0
+    assert both.filtered("z4").tolist() == [2]
+    assert both.filtered("z4 t1").tolist() == [2]
+    assert both.filtered("t1").tolist() == [0, 2]  # one is of a class that is called so
+    assert both.filtered("detection Z1").tolist() == [0]
+    assert both.filtered("z").tolist() == []
+    assert both.filtered("z" + "9" * 5000).tolist() == []
+    assert stack.filtered("t12").tolist() == []
+    assert both.table([2]).splitlines()[1].split("\t")[3:5] == ["4", "1"]
 
 
 def test_classes_of_a_running_model_are_seen_in_the_colours_they_will_keep() -> None:

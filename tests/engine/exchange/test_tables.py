@@ -45,6 +45,24 @@ def test_csv(tmp_path, some):
     assert all(None not in row and None not in row.values() for row in rows)
 
 
+def test_csv_says_planes_once_an_object_lies_beyond_the_first(tmp_path, some):
+    path = tmp_path / "m.csv"
+    batches = [some[:2], [replace(some[2], z=3)], [some[3], replace(some[4], z=1, t=7)], some[5:]]
+    assert write_measurements(path, batches, image="s.svs", pixel_size=None) == 7
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["Focal plane"] for row in rows] == ["1", "1", "4", "1", "2", "1", "1"]
+    assert [row["Time"] for row in rows] == ["1", "1", "1", "1", "8", "1", "1"]
+    assert [row["score"] for row in rows] == ["", "0.5", "", "0.25", "", "", ""]
+    assert all(None not in row and None not in row.values() for row in rows)
+    write_measurements(path, [some], image="s.svs", pixel_size=None)
+    assert "Focal plane" not in path.read_text(encoding="utf-8")
+    own = replace(some[0], z=2, measurements={"Focal plane": 0.5})
+    write_measurements(path, [[own]], image="s.svs", pixel_size=None)
+    with path.open(encoding="utf-8", newline="") as file:
+        assert [row["Focal plane"] for row in csv.DictReader(file)] == ["0.5"]
+
+
 def test_an_empty_table_has_a_header(tmp_path):
     assert write_measurements(tmp_path / "m", [], image="s", pixel_size=None) == 0
     assert (tmp_path / "m").read_text(encoding="utf-8").startswith("Image,Object ID,")
