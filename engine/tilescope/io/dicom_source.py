@@ -20,7 +20,14 @@ from tilescope.domain.tiles import TileKey
 from tilescope.errors import UnsupportedFormat
 from tilescope.io.dicom_header import Instance, slide_instances, srgb_of_lab
 from tilescope.io.extras import extra
-from tilescope.io.faults import Contradiction, closed_error, collected_log, foreign_errors, one_line
+from tilescope.io.faults import (
+    Contradiction,
+    Unchecked,
+    closed_error,
+    collected_log,
+    foreign_errors,
+    one_line,
+)
 from tilescope.io.identity import files_id
 from tilescope.io.image_header import check_declared_size
 from tilescope.io.levels import make_levels
@@ -70,9 +77,11 @@ class DicomSource(SlideReader):
         CorruptSlide
             When they contradict themselves.
         """
+        # by its smaller part: importing it all takes a second
+        with extra(path, "wsidicom", "dicom", Unchecked):
+            import pydicom.filereader  # noqa: F401 - what the headers are read with
+        instances = slide_instances(path)
         with extra(path, "wsidicom", "dicom"):
-            # by its smaller part: importing it all takes a second
-            instances = slide_instances(path)
             import wsidicom
         from wsidicom.errors import WsiDicomNotFoundError, WsiDicomNotSupportedError
         from wsidicom.file import WsiDicomFileSource

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tilescope.errors import UnsupportedFormat
+from tilescope.errors import SlideError, UnsupportedFormat
 
 
 @contextmanager
-def extra(path: str | Path, library: str, name: str) -> Iterator[None]:
+def extra(
+    path: str | Path, library: str, name: str, kind: type[SlideError] = UnsupportedFormat
+) -> Iterator[None]:
     """Turn a missing library into an error that names the extra which brings it.
 
     Parameters
@@ -21,14 +23,16 @@ def extra(path: str | Path, library: str, name: str) -> Iterator[None]:
         What is imported inside the block.
     name
         The extra of this package.
+    kind
+        The error to raise.
 
     Raises
     ------
-    UnsupportedFormat
-        When the import fails.
+    SlideError
+        Of this kind, when the import fails.
     """
     try:
         yield
     except ImportError as error:
         reason = f"reading it needs {library}: pip install 'tilescope[{name}]'"
-        raise UnsupportedFormat(path, reason) from error
+        raise kind(path, reason) from error

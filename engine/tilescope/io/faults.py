@@ -7,13 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tilescope.errors import Cancelled, CorruptSlide, SlideError, TilescopeError
+from tilescope.errors import (
+    Cancelled,
+    CorruptSlide,
+    SlideError,
+    TilescopeError,
+    UnsupportedFormat,
+)
 
 _LONGEST_REASON = 300
 
 
 class Contradiction(CorruptSlide):
     """The file's own tables exclude each other: another reader would only fail later."""
+
+
+class Unchecked(UnsupportedFormat):
+    """Nothing is there to tell whether the file is whole: another reader could crash on it."""
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tilescope.io.address import SlideAddress, parse_address
 from tilescope.io.cache import TileCache, shared_cache
 from tilescope.io.cached_source import CachedSource
 from tilescope.io.calibrated_source import CalibratedSource, stated_pixel_size
-from tilescope.io.faults import Contradiction, one_line
+from tilescope.io.faults import Contradiction, Unchecked, one_line
 from tilescope.io.pyramid_source import with_overviews
 from tilescope.io.source import SlideSource
 
@@ -25,7 +25,7 @@ _MOST_PIXELS_WITHOUT_OVERVIEW = 1 << 36
 _NOT_READ = "OpenSlideError: Unsupported"
 _CONVERT = "convert it to OME-TIFF or OME-Zarr"
 #: Reasons with one of these say themselves what to do.
-_ADVICE = ("open one of", "convert it", "needs a pyramid")
+_ADVICE = ("open one of", "convert it", "needs a pyramid", "pip install")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _open_local(address: SlideAddress) -> tuple[SlideSource, tuple[Declined, ...
         except SlideError as error:
             refusals.append((reader.name, error))
             reasons.setdefault(reader.name, error.reason)
-            if isinstance(error, Contradiction):
+            if isinstance(error, Contradiction | Unchecked):
                 break
             continue
         return source, _declined(address, head, reader.name, reasons)
