@@ -125,6 +125,14 @@ class SlideInfo:
         """Level-0 pixels."""
         return self.levels[0].size
 
+    def has_plane(self, z: int, t: int) -> bool:
+        """Tell whether there is such a focal plane and time point, each from 0."""
+        return 0 <= z < self.z and 0 <= t < self.t
+
+    def plane_index(self, z: int, t: int) -> int:
+        """Return the index of a plane."""
+        return t * self.z + z
+
     @property
     def is_rgb(self) -> bool:
         """Tell whether the bands are red, green and blue."""

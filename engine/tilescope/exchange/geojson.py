@@ -19,7 +19,12 @@ _PART = 2048
 
 
 def write_geojson(
-    path: Path, batches: Iterable[ObjectBatch], *, run_id: UUID, pixel_size: PixelSize | None
+    path: Path,
+    batches: Iterable[ObjectBatch],
+    *,
+    run_id: UUID,
+    pixel_size: PixelSize | None,
+    plane: tuple[int, int] = (0, 0),
 ) -> int:
     """Write every object as a detection with its area, perimeter and score; return how many.
 
@@ -34,6 +39,8 @@ def write_geojson(
     pixel_size
         Measurements are in micrometres, or in pixels when this is None; coordinates always in
         level-0 pixels with two decimals.
+    plane
+        Focal plane and time point, from 0; the first one is not written.
 
     Raises
     ------
@@ -46,14 +53,17 @@ def write_geojson(
         for batch in batches:
             for part in batch.parts(_PART):
                 separator = b",\n" if count else b"\n"
-                file.write(separator + b",\n".join(_features(part, run_id, pixel_size)))
+                file.write(separator + b",\n".join(_features(part, run_id, pixel_size, plane)))
                 count += len(part)
         file.write(b"\n]}\n")
     return count
 
 
-def _features(batch: ObjectBatch, run_id: UUID, pixel_size: PixelSize | None) -> list[bytes]:
+def _features(
+    batch: ObjectBatch, run_id: UUID, pixel_size: PixelSize | None, plane: tuple[int, int]
+) -> list[bytes]:
     detections = batch.detections
+    place = f',"plane":{{"c":-1,"z":{plane[0]},"t":{plane[1]}}}' if any(plane) else ""
     texts = ring_texts(on_grid(detections).closed(), bracketed=True)
     classes = _classifications(detections)
     return [
@@ -62,7 +72,7 @@ def _features(batch: ObjectBatch, run_id: UUID, pixel_size: PixelSize | None) ->
         ).encode()
         + text
         + (
-            f']]}},"properties":{{"objectType":"detection",{classes[klass]}'
+            f']]{place}}},"properties":{{"objectType":"detection",{classes[klass]}'
             f'"measurements":{{{measurements}}}}}}}'
         ).encode()
         for name, text, klass, measurements in zip(

@@ -39,7 +39,9 @@ def identity_of_slide(path: str | Path, info: SlideInfo) -> str:
     """
     address = parse_address(path)
     if address.url is not None:
-        raise UsageError(f"{path}: a project holds slides on a disk; copy the slide to one first")
+        raise UsageError(
+            f"{address.name}: a project holds slides on a disk; copy the slide to one first"
+        )
     part = "".join(f" {name}={value}" for name, value in sorted(address.part.items()))
     size = f"{info.size.width}x{info.size.height}"
     try:

@@ -68,6 +68,8 @@ class RunRequest:
         only. The files cover the rectangle around the areas.
     um_per_px
         Overrides what the slide says of its pixel size.
+    plane
+        Focal plane and time point, each from 0.
     parameters
         The model's parameters that differ from their defaults, and ``diameter_px``.
     formats
@@ -91,6 +93,7 @@ class RunRequest:
     region_l0: Rect | None = None
     within: Areas | None = None
     um_per_px: float | None = None
+    plane: tuple[int, int] = (0, 0)
     parameters: Mapping[str, float] = field(default_factory=dict)
     formats: tuple[str, ...] = DEFAULT_FORMATS
     overwrite: bool = False

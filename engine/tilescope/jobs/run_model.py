@@ -114,7 +114,7 @@ def follow(request: RunRequest, token: CancellationToken) -> Generator[RunEvent,
         session = stack.enter_context(_session(request, weights, choice.provider))
         opened = Opened(source, cache, session, adapter, network, choice)
         yield RunEvent(RunProgress("survey"))
-        survey = survey_slide(source, cache)
+        survey = survey_slide(source, cache, source.info.plane_index(*request.plane))
         yield RunEvent(RunProgress("scale"))
         if earlier is not None:
             # Of a slide that was damaged or mended since, it may come out otherwise.

@@ -84,7 +84,7 @@ def _pieces(rect: Rect) -> Iterator[Rect]:
 
 
 def overview_picture(
-    source: SlideSource, cache: TileCache, max_side: int
+    source: SlideSource, cache: TileCache, max_side: int, plane: int = 0
 ) -> tuple[NDArray[np.uint8], float]:
     """Return the slide as ``uint8[h, w, 3]`` to draw on, and level-0 pixels per pixel of it.
 
@@ -95,5 +95,5 @@ def overview_picture(
     """
     info = source.info
     factor = max(1.0, max(info.size.width, info.size.height) / max_side)
-    picture = whole_picture(source, cache, working_size(info, factor), factor)
+    picture = whole_picture(source, cache, working_size(info, factor), factor, plane)
     return as_rgb(picture.pixels, is_rgb=info.is_rgb), factor

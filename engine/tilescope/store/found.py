@@ -66,10 +66,12 @@ class Found:
 
 
 class FoundReader:
-    """Reads what a model found on a slide; made for one look, as edits do not show in it.
+    """Reads what a model found on a plane; made for one look, as edits do not show in it.
 
     Parameters
     ----------
+    place
+        The slide, z and t.
     model
         Its id. Runs of all its versions count, with whatever parameters.
     reading
@@ -79,12 +81,13 @@ class FoundReader:
     def __init__(
         self,
         db: sqlite3.Connection,
-        slide: int,
+        place: tuple[int, int, int],
         model: str,
         reading: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._db = db
-        self._slide = slide
+        self._place = place
+        self._slide = place[0]
         self._model = model
         self._reading = reading
         with reading():
@@ -134,7 +137,7 @@ class FoundReader:
     def strangers(self, rows: NDArray[np.int64]) -> Found:
         """Return objects by row, whoever made them.
 
-        Kept are also those that are no detections of this slide: no run takes their place.
+        Kept are also those that are no detections of this plane: no run takes their place.
         """
         parts = list(self._of_leaves(states.leaves_of(rows), with_shapes=False, of_anyone=True))
         found = _joined(parts)
@@ -189,8 +192,8 @@ class FoundReader:
         whose = "?1 IS NOT NULL" if of_anyone else f"author IN ({_SUSPECTS})"
         marks = ", ".join(map(str, leaves))
         found = self._db.execute(
-            f"SELECT leaf.leaf, leaf.slide, author, objects, ids, parents, names, {shapes} "  # noqa: S608
-            "FROM leaf CROSS JOIN state ON state.leaf = leaf.leaf "
+            "SELECT leaf.leaf, leaf.slide, leaf.z, leaf.t, author, objects, ids, parents, names, "  # noqa: S608
+            f"{shapes} FROM leaf CROSS JOIN state ON state.leaf = leaf.leaf "
             f"WHERE leaf.leaf IN ({marks}) AND {whose} ORDER BY leaf.leaf",
             (self._model,),
         ).fetchall()
@@ -200,7 +203,7 @@ class FoundReader:
         return part
 
     def _leaf(self, row: tuple[Any, ...], of_anyone: bool) -> Found:
-        leaf, slide, author, objects, ids, parents, names, ends, coding, geometry = row
+        leaf, slide, z, t, author, objects, ids, parents, names, ends, coding, geometry = row
         state = np.frombuffer(objects, STATE)
         rows = leaf * LEAF_SIZE + np.arange(len(state))
         keys = np.frombuffer(ids, np.uint8).reshape(-1, 16)
@@ -209,7 +212,7 @@ class FoundReader:
             is_kept |= np.frombuffer(parents, np.uint8).reshape(-1, 16).any(axis=1)
         if names is not None:
             is_kept |= np.array([name is not None for name in json.loads(names)], bool)
-        is_found = (state["kind"] == _DETECTION) & (slide == self._slide)
+        is_found = (state["kind"] == _DETECTION) & ((slide, z, t) == self._place)
         keep = state["gone"] == 0
         if of_anyone:
             is_kept |= ~is_found

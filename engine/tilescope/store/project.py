@@ -462,9 +462,9 @@ class Project(Closing):
         """Return what reads where all objects of a plane are, and which of them have changed."""
         return DotReader(self._db, self._reading, slide, (z, t))
 
-    def found_by(self, model: str, slide: int) -> FoundReader:
-        """Return what reads what runs of a model have found on a slide."""
-        return FoundReader(self._db, slide, model, self._reading)
+    def found_by(self, model: str, slide: int, plane: tuple[int, int] = (0, 0)) -> FoundReader:
+        """Return what reads what runs of a model have found on a plane, z and t, of a slide."""
+        return FoundReader(self._db, (slide, *plane), model, self._reading)
 
     def family(self, slide: int) -> Family:
         """Return what reads which objects of a slide lie in which others."""

@@ -195,7 +195,8 @@ class BlockRun:
 
     def _read(self, outer: Rect) -> Arrays:
         opened, prepared = self._context.opened, self._context.prepared
-        pixels = read_working(opened.source, opened.cache, outer, prepared.plan.grid.factor)
+        factor, plane = prepared.plan.grid.factor, self._context.plane
+        pixels = read_working(opened.source, opened.cache, outer, factor, plane=plane)
         with self._context.request.model.calling("encode"):
             return graph_inputs(opened.adapter.encode(TileImage(pixels, prepared.survey.contrast)))
 

@@ -103,7 +103,8 @@ def _heat(frame: MapFrame, path: Path) -> None:
 
 def _overview(frame: MapFrame, path: Path) -> None:
     opened = frame.context.opened
-    picture, factor = overview_picture(opened.source, opened.cache, OVERVIEW_PX)
+    plane = frame.context.plane
+    picture, factor = overview_picture(opened.source, opened.cache, OVERVIEW_PX, plane)
     values = _sampled(frame, picture.shape[:2], factor)
     if frame.values.is_heat:
         write_png(path, draw_heat(picture, values))

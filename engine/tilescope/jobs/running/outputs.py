@@ -37,6 +37,8 @@ OVERVIEW_PX = 2048
 class Scope:
     """Over what a model runs: a part of the slide, and the areas of it that count, if not all.
 
+    All of it lies on one plane: focal plane and time point, each from 0.
+
     An object belongs to it when its point (`ops.inner_points`) lies in the region and in an area.
     The left and top edge belong to a region, the right and bottom one do not, so that regions that
     lie side by side share no object; the edge of an area belongs to it.
@@ -44,6 +46,7 @@ class Scope:
 
     region_l0: Rect
     areas: Areas | None = None
+    plane: tuple[int, int] = (0, 0)
 
     def is_all_of(self, size: Size) -> bool:
         """Tell whether everything on a slide belongs to it."""
@@ -75,15 +78,25 @@ class Scope:
     @property
     def text(self) -> str:
         """What tells runs over other parts of the same slide apart."""
-        region = region_text(self.region_l0)
-        return region if self.areas is None else f"{region} within {self.areas_text}"
+        text = region_text(self.region_l0)
+        if self.areas is not None:
+            text = f"{text} within {self.areas_text}"
+        return f"{text} on {self.plane_text}" if any(self.plane) else text
+
+    @property
+    def plane_text(self) -> str:
+        """Which plane it is."""
+        return "plane z={} t={}".format(*self.plane)
 
     @property
     def detail(self) -> dict[str, Any]:
         """What is stored of it, besides the text."""
-        if self.areas is None:
-            return {}
-        return {"areas": {"count": len(self.areas), "sha256": self.areas.sha256}}
+        detail: dict[str, Any] = {}
+        if self.areas is not None:
+            detail["areas"] = {"count": len(self.areas), "sha256": self.areas.sha256}
+        if any(self.plane):
+            detail["plane"] = dict(zip("zt", self.plane, strict=True))
+        return detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +188,13 @@ def object_files(frame: ResultFrame) -> tuple[ResultFile, ...]:
 
 
 def _geojson(frame: ResultFrame, path: Path) -> None:
-    write_geojson(path, frame.batches(), run_id=frame.run_id, pixel_size=frame.pixel_size)
+    write_geojson(
+        path,
+        frame.batches(),
+        run_id=frame.run_id,
+        pixel_size=frame.pixel_size,
+        plane=frame.scope.plane,
+    )
 
 
 def _csv(frame: ResultFrame, path: Path) -> None:
@@ -209,5 +228,6 @@ def _labels(frame: ResultFrame, path: Path) -> None:
 
 
 def _overview(frame: ResultFrame, path: Path) -> None:
-    picture, factor = overview_picture(frame.source, frame.cache, OVERVIEW_PX)
+    plane = frame.source.info.plane_index(*frame.scope.plane)
+    picture, factor = overview_picture(frame.source, frame.cache, OVERVIEW_PX, plane)
     write_png(path, draw_overview(picture, frame.batches(), factor=factor))

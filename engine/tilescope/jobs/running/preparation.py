@@ -173,7 +173,12 @@ def check_settings(request: RunRequest, source: SlideSource) -> Settings:
             f"{info.path}: region {region_text(region)} leaves the slide of "
             f"{whole.width} x {whole.height} pixels"
         )
-    scope = Scope(region, request.within)
+    if not info.has_plane(*request.plane):
+        raise UsageError(
+            f"{info.path}: there is no focal plane {request.plane[0]} at time point "
+            f"{request.plane[1]}; both count from 0, and the slide has {info.z} and {info.t}"
+        )
+    scope = Scope(region, request.within, request.plane)
     covered = _covered(info.path, scope)
     try:
         given = request.um_per_px
@@ -225,6 +230,7 @@ def identity_of(request: RunRequest, settings: Settings, source: SlideSource) ->
         "layout of tiles": str(LAYOUT_VERSION),
         **{f"parameter {name}": _text(value) for name, value in settings.parameters.items()},
         **({} if settings.areas is None else {"areas": settings.scope.areas_text}),
+        **({"plane": settings.scope.plane_text} if any(settings.scope.plane) else {}),
     }
 
 
@@ -336,5 +342,6 @@ def _scale(
         opened.network.fixed,
         token,
         tuple(survey.spots(_SPOTS, settings.region_l0)),
+        info.plane_index(*settings.scope.plane),
     )
     return object_scale(spec.sampling, measurer, settings.pixel_size)

@@ -18,7 +18,12 @@ from tilescope.exchange.objects import ObjectBatch, object_uuids
 from tilescope.exchange.palette import colours_beside
 from tilescope.io.source import SlideSource
 from tilescope.jobs.project_files import add_classes, check_writable, writable_project
-from tilescope.jobs.project_slides import add_slide, identity_of_slide, known_slide
+from tilescope.jobs.project_slides import (
+    add_slide,
+    identity_of_slide,
+    known_slide,
+    pixel_size_of,
+)
 from tilescope.jobs.running.outputs import ResultFrame, Scope
 from tilescope.jobs.running.succession import Succession, succession
 from tilescope.ops import measures, validity
@@ -105,8 +110,12 @@ class ProjectResults:
         with writable_project(self.project) as project:
             known = {one.name: one.color for one in project.classes()}
             slide = add_slide(project, self.slide, frame.source.info, frame.pixel_size)
-            change = succession(project.found_by(self.model.id, slide), frame, token)
-            objects = _Objects(self, frame, parameters, change, token)
+            record = next(one for one in project.slides() if one.slide == slide)
+            # As everything else there is measured, also when it was entered during the run.
+            pixel_size = pixel_size_of(record) or frame.pixel_size
+            found = project.found_by(self.model.id, slide, self.scope.plane)
+            change = succession(found, frame, token)
+            objects = _Objects(self, frame, parameters, change, pixel_size, token)
             label = f"run {self.model.id}"
             added = project.replace(change.leaving, slide, objects.batches(), label=label)
             delivery = Delivery(added, len(change.leaving), change.kept)
@@ -131,9 +140,11 @@ class _Objects:
         frame: ResultFrame,
         parameters: Mapping[str, float],
         change: Succession,
+        pixel_size: PixelSize | None,
         token: CancellationToken,
     ) -> None:
         self._frame = frame
+        self._pixel_size = pixel_size
         self._change = change
         self._token = token
         self._run_id = frame.run_id
@@ -159,7 +170,7 @@ class _Objects:
         stays_away = np.isin(np.array(batch.ids), self._change.left_out)
         kept = [i for i, shape in enumerate(shapes) if shape is not None and not stays_away[i]]
         geometry = [shapes[i] or b"" for i in kept]
-        measured = _measured(geometry, found.scores[kept], self._frame.pixel_size)
+        measured = _measured(geometry, found.scores[kept], self._pixel_size)
         classes = found.classes.tolist()
         return [
             Annotation(
@@ -169,6 +180,8 @@ class _Objects:
                 found.class_names[classes[i]] if found.class_names else None,
                 measurements=numbers,
                 author=self.author,
+                z=self._frame.scope.plane[0],
+                t=self._frame.scope.plane[1],
             )
             for i, shape, numbers in zip(kept, geometry, measured, strict=True)
         ]

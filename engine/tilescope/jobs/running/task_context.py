@@ -38,6 +38,11 @@ class TaskContext:
         return self.request.model.spec
 
     @property
+    def plane(self) -> int:
+        """The index of the plane that is looked at."""
+        return self.opened.source.info.plane_index(*self.request.plane)
+
+    @property
     def plan(self) -> Plan:
         """The blocks."""
         return self.prepared.plan

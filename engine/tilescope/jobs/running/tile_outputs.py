@@ -89,7 +89,8 @@ def _geojson(frame: TileFrame, path: Path) -> None:
 
 def _overview(frame: TileFrame, path: Path) -> None:
     opened = frame.context.opened
-    picture, factor = overview_picture(opened.source, opened.cache, OVERVIEW_PX)
+    plane = frame.context.plane
+    picture, factor = overview_picture(opened.source, opened.cache, OVERVIEW_PX, plane)
     values = np.zeros(picture.shape[:2], class_dtype(len(frame.scores)))
     for tile in frame.tiles():
         x0, y0, x1, y1 = (round(value / factor) for value in tile.rect_l0)
