@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tilescope.domain.annotation import Annotation
+from tilescope.domain.annotation_table import AnnotationTable
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
 from tilescope.exchange.findings import Finding, Findings
@@ -37,6 +38,9 @@ from tilescope.store.project import Project
 #: Formats whose coordinates depend on where the slide lies on the glass.
 _LOOK_AT_SLIDE = frozenset({"ndpa"})
 
+#: The plane that readers give objects of which a file says nothing.
+_FIRST = (0, 0)
+
 OnCount = Callable[[int], None]
 
 
@@ -53,11 +57,14 @@ class ImportRequest:
     slide
         Path of the slide that the objects lie on, or its name in the project; None is the
         project's only slide.
+    plane
+        z and t of the objects of a file that names no plane but the first.
     """
 
     project: Path
     file: Path
     slide: str | None = None
+    plane: tuple[int, int] = _FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,8 @@ class ImportResult:
         What could not be taken, and what was taken otherwise than the file says, by reason.
     classes
         The classes of the objects with the colours that the file gives them.
+    plane
+        z and t that the objects were given by the request; None when they were not.
     """
 
     project: str
@@ -86,6 +95,7 @@ class ImportResult:
     left_out: tuple[Finding, ...]
     changed: tuple[Finding, ...]
     classes: dict[str, RGB | None]
+    plane: tuple[int, int] | None
     seconds: float
     peak_rss_bytes: int
 
@@ -132,14 +142,16 @@ def import_objects(
     is_new = not request.project.exists()
     with seldom_collected(), writable_project(request.project) as project:
         target = _target(project, request, known)
-        if target.number is None and not is_new:
-            # A slide that was added cannot be taken back, so the file is read through before.
-            for _ in _objects(request, known, target.frame, Findings(), token):
-                pass
+        plane = request.plane
+        if (target.number is None and not is_new) or plane != _FIRST:
+            # A slide that was added cannot be taken back, so the file is read through before;
+            # and writers leave out the first plane, also where they name others.
+            for batch in _objects(request, known, target.frame, Findings(), token):
+                plane = _FIRST if _names_plane(batch) else plane
         before = frozenset(known_class.name for known_class in project.classes())
         findings = Findings()
         # The file is parsed while the database writes.
-        batches = ahead(_objects(request, known, target.frame, findings, token), token)
+        batches = ahead(_objects(request, known, target.frame, findings, token, plane), token)
         with closing(batches):
             count = _insert(project, target, request, _counted(batches, on_count))
         add_classes(project, _new_colours(findings, before))
@@ -153,6 +165,7 @@ def import_objects(
         left_out=report.left_out,
         changed=report.changed,
         classes=dict(report.classes),
+        plane=None if plane == _FIRST else plane,
         seconds=round(time.perf_counter() - started, 3),
         peak_rss_bytes=memory.peak_rss_bytes(),
     )
@@ -185,11 +198,25 @@ def _objects(
     frame: SlideFrame,
     findings: Findings,
     token: CancellationToken,
+    plane: tuple[int, int] = _FIRST,
 ) -> Generator[Sequence[Annotation], None, None]:
     assert known.read is not None  # what is known by its content can be read
     for batch in known.read(request.file, frame, findings):
         token.raise_if_cancelled()
-        yield batch
+        yield batch if plane == _FIRST else _on_plane(batch, plane)
+
+
+def _names_plane(batch: Sequence[Annotation]) -> bool:
+    """Tell whether an object lies beyond the first plane."""
+    said = batch.traits if isinstance(batch, AnnotationTable) else batch
+    return any((one.z, one.t) != _FIRST for one in said)
+
+
+def _on_plane(batch: Sequence[Annotation], plane: tuple[int, int]) -> Sequence[Annotation]:
+    z, t = plane
+    if isinstance(batch, AnnotationTable):
+        return replace(batch, traits=[replace(one, z=z, t=t) for one in batch.traits])
+    return [replace(one, z=z, t=t) for one in batch]
 
 
 def _counted(
