@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QLocale, QObject, Qt, Signal
 from PySide6.QtWidgets import QApplication
 
 from tilescope.io.cache import TileCache, shared_cache
@@ -51,6 +51,8 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     folder
         Where projects go that nobody made; the user's data folder by default.
     """
+    # Numbers are shown and typed with a point, as files and manifests have them.
+    QLocale.setDefault(QLocale.c())
     # A frame takes Python's lock many times; workers give it back ten times as soon as usual.
     sys.setswitchinterval(_SWITCH_S)
     if (os.cpu_count() or 1) < _CORES_FOR_QT:

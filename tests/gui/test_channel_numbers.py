@@ -146,6 +146,23 @@ def test_the_window_of_a_faint_band_is_shown_and_typed(faint: Hand) -> None:
     assert box(faint, "White").text() == "0.000004250"
 
 
+def test_a_comma_is_a_point_in_a_faint_band(faint: Hand) -> None:
+    write(faint, "Black", "1,5e-6")
+    write(faint, "White", "0,00000425", Qt.Key.Key_Tab)
+    assert (shown(faint).low, shown(faint).high) == (1.5e-6, 4.25e-6)
+    assert box(faint, "Black").text() == "0.000001500"
+
+
+def test_what_is_smaller_than_the_digits_shown_is_shown_all_the_same(hand: Hand) -> None:
+    write(hand, "White", "200")
+    write(hand, "Black", "1e-6")
+    assert shown(hand).low == 1e-6
+    assert box(hand, "Black").text() == "1e-06"
+    write(hand, "Gamma", "0,123")
+    assert (shown(hand).gamma, box(hand, "Gamma").text()) == (0.123, "0.123")
+    assert box(hand, "Black").text() == "1e-06"
+
+
 def test_a_step_is_a_small_part_of_what_the_values_span(faint: Hand) -> None:
     write(faint, "Black", "0.000002")
     faint.qtbot.keyClick(box(faint, "Black"), Qt.Key.Key_Up)

@@ -130,12 +130,20 @@ def test_copies_lie_on_what_they_are_copied_from_and_are_selected(active: Hand) 
     assert [found.id for found in active.objects()] == [first]
 
 
-def test_the_last_outline_is_drawn_again_on_another_slide(active: Hand, dapi_image: Path) -> None:
-    draw(active)
-    (drawn,) = active.shapes()
+def test_the_last_outline_is_drawn_again_on_another_slide_that_it_meets(
+    active: Hand, dapi_image: Path
+) -> None:
+    whole = active.window.tab
+    assert whole is not None
     active.open(dapi_image)
     active.window.activateWindow()
+    active.key(_KEY.Key_A, CONTROL | SHIFT)
+    active.wait()
+    (drawn,) = active.shapes()
+    active.window.tabs.show_slide(whole)
+    active.view.setFocus()
     active.key(_KEY.Key_E, SHIFT)
+    active.wait()
     assert len(active.objects()) == 2
     assert all(shapely.equals(shape, drawn) for shape in active.shapes())
     assert active.annotations.selected_slide is active.parts.bench.front_slide

@@ -14,10 +14,12 @@ import shiboken6
 import tifffile
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QInputDialog, QLabel, QLineEdit, QPushButton, QSlider
+from PySide6.QtWidgets import QApplication, QLabel, QLineEdit, QPushButton, QSlider
 from pytestqt.qtbot import QtBot
+from tests.gui.sizes_by_hand import give_size
 
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope.errors import PluginBroken
 from tilescope.io.cache import shared_cache
 from tilescope_desktop.app import faults_shown, make_window, run
@@ -99,7 +101,7 @@ def test_keys_move_the_view(qtbot: QtBot, window: MainWindow, hes_slide: Path) -
 
 
 def test_the_status_says_where_and_how_large(
-    qtbot: QtBot, window: MainWindow, hes_slide: Path, monkeypatch: pytest.MonkeyPatch
+    qtbot: QtBot, window: MainWindow, hes_slide: Path
 ) -> None:
     tab = opened(qtbot, window, hes_slide)
     assert tab.view.viewport is not None
@@ -110,10 +112,10 @@ def test_the_status_says_where_and_how_large(
     assert any(text.startswith("1000, 500 px   499.0, 249.5 µm") for text in texts), texts
     assert "20x" in texts
     assert "0.499 µm/px (aperio.MPP)" in texts
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: (0.25, True))
+    give_size("0.25")
     window.ask_pixel_size()
     assert "0.25 µm/px (set by you)" in _texts(window)
-    assert tab.scale.um_per_px == 0.25
+    assert tab.scale.pixel_size == PixelSize(0.25, 0.25)
 
 
 def _texts(window: MainWindow) -> list[str]:
@@ -184,6 +186,22 @@ def test_label_and_macro_are_shown(qtbot: QtBot, window: MainWindow, hes_slide: 
     labels = {label.accessibleName(): label for label in dialog.findChildren(QLabel)}
     assert {"Thumbnail", "Label", "Macro"} <= labels.keys()
     assert labels["Macro"].pixmap().width() > 100
+
+
+def test_pictures_of_a_slide_are_no_larger_than_the_window(
+    qtbot: QtBot, window: MainWindow, hes_slide: Path
+) -> None:
+    opened(qtbot, window, hes_slide)
+    window.resize(900, 600)
+    action(window, "view.pictures").trigger()
+    qtbot.waitUntil(lambda: window.findChild(PicturesDialog) is not None, timeout=10_000)
+    dialog = window.findChild(PicturesDialog)
+    assert isinstance(dialog, PicturesDialog)
+    frame = dialog.frameGeometry().size()
+    assert frame.height() <= 600 - 30  # a title has so much
+    assert frame.width() <= 900
+    sizes = [label.pixmap().size() for label in dialog.findChildren(QLabel)]
+    assert max(size.height() for size in sizes) > 400
 
 
 def test_files_can_be_dropped(qtbot: QtBot, window: MainWindow, hes_slide: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import shapely
 from PySide6.QtCore import QPoint, QTimer
-from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from tests.gui.hand import LEFT, NONE, Hand, objects_of
+from tests.gui.sizes_by_hand import give_size
 
 from tilescope.domain.annotation import Annotation
 from tilescope.errors import ProjectBusy
@@ -258,15 +259,7 @@ def enter_um(hand: Hand, um: float) -> None:
 
 
 def enter_um_now(hand: Hand, um: float) -> None:
-    def enter() -> None:
-        box = QApplication.activeModalWidget()
-        if not isinstance(box, QInputDialog):
-            QTimer.singleShot(20, enter)
-            return
-        box.setDoubleValue(um)
-        box.accept()
-
-    QTimer.singleShot(20, enter)
+    give_size(f"{um:g}")
     hand.window.ask_pixel_size()
 
 

@@ -13,10 +13,12 @@ import tifffile
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QAccessible, QDragEnterEvent, QDropEvent, QImage, QStatusTipEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QInputDialog, QPushButton, QTextEdit
+from PySide6.QtWidgets import QApplication, QPushButton, QTextEdit
 from tests.gui.hand import LEFT, NONE, Hand
+from tests.gui.sizes_by_hand import give_size
 
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope.errors import UsageError
 from tilescope_desktop.model.tools.tool import Draw
 from tilescope_desktop.view.notice_bar import NoticeBar
@@ -286,13 +288,11 @@ def uncalibrated(folder: Path, name: str) -> Path:
     return path
 
 
-def test_the_size_of_a_pixel_is_asked_for_once_and_kept(
-    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_size_of_a_pixel_is_asked_for_once_and_kept(hand: Hand, tmp_path: Path) -> None:
     path = uncalibrated(tmp_path, "plain.tif")
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: (0.3, True))
     hand.open(path)
     assert "plain.tif: the size of a pixel is unknown" in bar(hand).text
+    give_size("0.3")
     hand.qtbot.mouseClick(buttons(hand)["Set it…"], LEFT)
     hand.wait()
     assert bar(hand).text == ""
@@ -306,7 +306,7 @@ def test_the_size_of_a_pixel_is_asked_for_once_and_kept(
     assert hand.window.tab is not None
     assert hand.window.tab.um_per_px == 0.3
     assert "0.3 µm/px (set by you)" in hand.window.status._pixel_size.text()
-    assert hand.window.tab.scale.um_per_px == 0.3
+    assert hand.window.tab.scale.pixel_size == PixelSize(0.3, 0.3)
     assert bar(hand).text == ""
     hand.close()
     again = Hand(hand.qtbot, tmp_path / "data")
@@ -320,10 +320,8 @@ def test_the_size_of_a_pixel_is_asked_for_once_and_kept(
     again.close()
 
 
-def test_a_size_that_is_entered_without_a_shape_is_kept(
-    hand: Hand, hes_slide: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: (0.25, True))
+def test_a_size_that_is_entered_without_a_shape_is_kept(hand: Hand, hes_slide: Path) -> None:
+    give_size("0.25")
     hand.window.status._pixel_size.click()
     hand.wait()
     hand.act("file.close")
@@ -361,15 +359,13 @@ def test_the_size_is_asked_for_the_slide_in_front_alone(hand: Hand, tmp_path: Pa
     assert bar(hand).text == ""
 
 
-def test_a_size_that_is_not_given_after_all_is_still_asked_for(
-    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = [(0.3, True), (0.3, False), (0.3, False)]
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: answers.pop())
+def test_a_size_that_is_not_given_after_all_is_still_asked_for(hand: Hand, tmp_path: Path) -> None:
     hand.open(uncalibrated(tmp_path, "plain.tif"))
     for _ in range(2):
+        give_size("0.3", Qt.Key.Key_Escape)
         hand.qtbot.mouseClick(buttons(hand)["Set it…"], LEFT)
         assert bar(hand).text.startswith("plain.tif: ")
+    give_size("0.3")
     hand.qtbot.mouseClick(buttons(hand)["Set it…"], LEFT)
     hand.wait()
     assert bar(hand).text == ""
@@ -400,9 +396,8 @@ def test_objects_of_ones_own_that_are_there_are_refused_with_a_remedy(
 
 
 def test_tiles_that_cannot_be_read_are_told_once_and_tried_again(
-    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hand: Hand, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(QInputDialog, "getDouble", lambda *_args: (0.3, True))
     path = tmp_path / "scan.tif"
     pixels = np.random.default_rng(1).integers(0, 255, (1024, 1024, 3)).astype(np.uint8)
     tifffile.imwrite(

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt, QTimer
-from PySide6.QtWidgets import QApplication, QDoubleSpinBox, QInputDialog
+from PySide6.QtCore import Qt
 from pytestqt.qtbot import QtBot
 from tests.engine.jobs.failing_plugins import install_faulty
 from tests.gui.hand import LEFT, Hand
 from tests.gui.runs_by_hand import finish, run
 from tests.gui.runs_by_hand import said as panel_text
+from tests.gui.sizes_by_hand import give_size
 from tests.gui.slow_models import bright_squares
 
 from tilescope.domain.scale import AtPixelSize
@@ -22,20 +22,7 @@ OWN = "0.499 µm/px (aperio.MPP)"
 
 def answer(hand: Hand, typed: str | None, key: Qt.Key = Qt.Key.Key_Return) -> str:
     """Press on the size of a pixel and type another; return what the dialog showed first."""
-    shown: list[str] = []
-
-    def use() -> None:
-        box = QApplication.activeModalWidget()
-        assert isinstance(box, QInputDialog)
-        spin = box.findChild(QDoubleSpinBox)
-        assert isinstance(spin, QDoubleSpinBox)
-        shown.append(f"{box.labelText()} {spin.text()}")
-        if typed is not None:
-            spin.selectAll()
-            hand.qtbot.keyClicks(spin, typed)
-        hand.qtbot.keyClick(spin, key)
-
-    QTimer.singleShot(0, use)
+    shown = give_size(typed, key)
     hand.qtbot.mouseClick(hand.window.status._pixel_size, LEFT)
     hand.wait()
     return shown[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import QLabel, QPushButton, QSpinBox
 from pytestqt.qtbot import QtBot
 from tests.engine.jobs.conftest import discs, write_png
@@ -19,6 +20,8 @@ from tilescope.io.cache import shared_cache
 from tilescope.runtime.memory import rss_bytes
 from tilescope_desktop.app import run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
+from tilescope_desktop.view import status
+from tilescope_desktop.view.status import OBJECT_BYTES
 
 CAP = 3 << 30
 CENTRES = [(x, y, 12.0) for x in range(20, 260, 50) for y in range(20, 260, 50)]
@@ -191,9 +194,11 @@ def test_the_status_bar_says_what_the_program_takes_of_what_it_may(hand: Hand) -
     label, bench = memory_label(hand), run_bench(hand.window)
     (box,) = bench.panel.findChildren(QSpinBox)
     box.setValue(2048)
-    hand.qtbot.waitUntil(
-        lambda: budget_of(label) == pytest.approx((2 << 30) + rss_bytes(), rel=0.1), timeout=5000
-    )
+    shown = re.search(r"(\d+ [MG]iB) for the window as it began", label.toolTip())
+    assert shown is not None
+    assert bytes_of(shown[1]) == pytest.approx(rss_bytes(), rel=0.25)
+    budget = bytes_of(shown[1]) + (224 << 20) + OBJECT_BYTES + (2 << 30)
+    hand.qtbot.waitUntil(lambda: budget_of(label) == pytest.approx(budget, rel=0.05), timeout=5000)
     taken, _, _ = label.text().partition(" / ")
     mine = psutil.Process().memory_info().rss
     assert bytes_of(taken) == pytest.approx(mine, rel=0.25)
@@ -210,7 +215,29 @@ def test_while_a_model_runs_its_own_cap_counts(hand: Hand) -> None:
     (box,) = bench.panel.findChildren(QSpinBox)
     bench.start(RunChoice("nuclei-unet", Extent.SLIDE, CAP, "cpu"))
     box.setValue(1024)
-    assert bench.budget_bytes - rss_bytes() == pytest.approx(CAP, rel=0.05)
+    assert bench.cap_bytes == CAP
     bench.cancel()
     hand.qtbot.waitUntil(lambda: not bench.runs.active, timeout=60_000)
-    assert bench.budget_bytes - rss_bytes() == pytest.approx(1 << 30, rel=0.05)
+    assert bench.cap_bytes == 1 << 30
+
+
+def test_what_the_program_may_take_stays_and_more_is_warned_of(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "OBJECT_BYTES", 0)
+    label, bench = memory_label(hand), run_bench(hand.window)
+    (box,) = bench.panel.findChildren(QSpinBox)
+    box.setValue(256)
+    budget = hand.window.status.budget_bytes
+    hand.qtbot.waitUntil(lambda: budget_of(label) == pytest.approx(budget, rel=0.05), timeout=5000)
+    colour = label.palette().color(QPalette.ColorRole.WindowText)
+    assert not label.font().bold()
+    ballast = bytearray(b"1") * (640 << 20)
+    hand.qtbot.waitUntil(lambda: label.font().bold(), timeout=5000)
+    assert hand.window.status.budget_bytes == budget
+    assert "more than foreseen" in label.toolTip()
+    assert label.palette().color(QPalette.ColorRole.WindowText) != colour
+    del ballast
+    hand.qtbot.waitUntil(lambda: not label.font().bold(), timeout=5000)
+    assert "more than foreseen" not in label.toolTip()
+    assert label.palette().color(QPalette.ColorRole.WindowText) == colour

@@ -10,30 +10,15 @@ import pytest
 import shapely
 import tifffile
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QAction, QMouseEvent, QWheelEvent
-from PySide6.QtWidgets import QApplication, QLineEdit, QToolButton
+from PySide6.QtGui import QAction, QMouseEvent
+from PySide6.QtWidgets import QApplication, QToolButton
 from tests.gui.hand import LEFT, NONE, Hand
+from tests.gui.pairs import beside, wheel
 
 from tilescope.domain.geometry import Point
-from tilescope_desktop.view.command_palette import CommandPalette
 from tilescope_desktop.view.comparing import compare_with_itself
 from tilescope_desktop.view.side_by_side import SideBySide
 from tilescope_desktop.view.slide_tab import SlideTab
-
-
-def beside(hand: Hand, typed: str) -> SideBySide:
-    """Choose what is seen beside the slide in front, by typing its name."""
-    hand.act("compare.beside")
-    palette = next(p for p in hand.window.findChildren(CommandPalette) if p.isVisible())
-    line = palette.findChild(QLineEdit)
-    assert isinstance(line, QLineEdit)
-    hand.qtbot.keyClicks(line, typed)
-    hand.qtbot.keyPress(line, Qt.Key.Key_Return)
-    hand.qtbot.waitUntil(lambda: hand.window.tabs.pair is not None, timeout=20_000)
-    hand.wait()
-    pair = hand.window.tabs.pair
-    assert pair is not None
-    return pair
 
 
 @pytest.fixture
@@ -82,21 +67,6 @@ def middle_of(tab: SlideTab) -> np.ndarray:
         image.pixelColor(at.x() + x, at.y() + y) for y in range(-20, 20) for x in range(-20, 20)
     ]
     return np.array([(c.red(), c.green(), c.blue()) for c in colors], float).reshape(40, 40, 3)
-
-
-def wheel(tab: SlideTab, notches: int, at: tuple[int, int] = (100, 80)) -> None:
-    where = QPointF(*at)
-    event = QWheelEvent(
-        where,
-        tab.view.mapToGlobal(where),
-        QPoint(0, 0),
-        QPoint(0, 120 * notches),
-        Qt.MouseButton.NoButton,
-        NONE,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-    QApplication.sendEvent(tab.view, event)
 
 
 def drag(hand: Hand, tab: SlideTab, *places: tuple[int, int]) -> None:

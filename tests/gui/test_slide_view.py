@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from tilescope.domain.geometry import Point, Rect
+from tilescope.domain.scale import PixelSize
 from tilescope.io.cache import TileCache
 from tilescope.io.region import read_at, read_region
 from tilescope.io.source import SlideSource
@@ -203,7 +204,7 @@ def test_the_scale_bar_is_painted(qtbot: QtBot, view: SlideView) -> None:
     settle(qtbot, view)
     before = pixels_of(view)
     bar = ScaleOverlay()
-    bar.um_per_px = 0.5
+    bar.pixel_size = PixelSize(0.5, 0.5)
     view.overlays.append(bar)
     view.update()
     changed = (pixels_of(view) != before).any(axis=2)

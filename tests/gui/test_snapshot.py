@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as Tree
 
 import numpy as np
 import pytest
 from PySide6.QtCore import QRectF
-from PySide6.QtGui import QImage, QPainter
+from PySide6.QtGui import QAction, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QFileDialog
 from tests.gui.hand import Hand
+
+from tilescope.domain.geometry import Point
+from tilescope_desktop.view import snapshot
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -105,3 +110,81 @@ def test_projects_and_slides_are_recent_files(hand: Hand, tmp_path: Path) -> Non
     hand.drop(project.path)
     assert hand.annotations.remembered.recent[0] == project.path
     assert hand.annotations.remembered.recent[1].suffix == ".svs"
+
+
+def looks(hand: Hand, monkeypatch: pytest.MonkeyPatch, path: Path, command: str) -> QImage:
+    """Take a picture right after the view has gone elsewhere."""
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    hand.wait()
+    assert hand.view.viewport is not None
+    hand.window.tiles.pictures.clear()
+    hand.view.move_to(replace(hand.view.viewport, centre_l0=Point(600, 2300), l0_per_px=0.9))
+    assert not hand.view.is_sharp
+    action = hand.window.findChild(QAction, command)
+    assert isinstance(action, QAction)
+    action.trigger()
+    assert "waiting until it is sharp" in hand.window.status.going
+    hand.qtbot.waitUntil(lambda: not hand.window.status.going, timeout=20_000)
+    hand.wait()
+    return QImage(str(path)) if path.exists() else QApplication.clipboard().image()
+
+
+@pytest.mark.parametrize("command", ["project.save-picture", "project.copy-picture"])
+def test_a_picture_waits_until_the_view_is_sharp(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    with_a_rectangle(hand)
+    taken = looks(hand, monkeypatch, tmp_path / "view.png", command)
+    assert (rgb(taken) == hand.pixels()).all()
+    assert "not sharp" not in hand.window.status.currentMessage()
+
+
+def test_a_drawing_waits_until_the_view_is_sharp(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks(hand, monkeypatch, tmp_path / "view.svg", "project.save-picture")
+    (image,) = Tree.parse(tmp_path / "view.svg").getroot().iter(f"{SVG}image")
+    data = image.attrib["{http://www.w3.org/1999/xlink}href"].partition(",")[2]
+    taken = QImage.fromData(base64.b64decode(data))
+    assert (rgb(taken) == rgb(hand.view.picture())).all()
+
+
+def test_no_picture_waits_for_ever(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "_PATIENCE_S", 0.1)
+    path = tmp_path / "view.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    hand.window.hide()  # what is not seen is not painted either
+    assert hand.view.viewport is not None
+    hand.view.move_to(replace(hand.view.viewport, centre_l0=Point(600, 2300), l0_per_px=0.9))
+    action = hand.window.findChild(QAction, "project.save-picture")
+    assert isinstance(action, QAction)
+    action.trigger()
+    hand.qtbot.waitUntil(lambda: not hand.window.status.going, timeout=5000)
+    assert not QImage(str(path)).isNull()
+    assert "not sharp yet" in hand.window.status.currentMessage()
+
+
+def test_a_picture_of_a_slide_that_is_closed_is_not_taken(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "view.png"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    assert hand.view.viewport is not None
+    hand.view.move_to(replace(hand.view.viewport, centre_l0=Point(600, 2300), l0_per_px=0.9))
+    for name in ("project.save-picture", "file.close"):
+        action = hand.window.findChild(QAction, name)
+        assert isinstance(action, QAction)
+        action.trigger()
+    hand.qtbot.waitUntil(lambda: not hand.window.status.going, timeout=5000)
+    assert not path.exists()
+
+
+def test_a_drawing_counts_what_is_drawn(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_a_rectangle(hand)
+    hand.act("objects.shows-annotations")
+    save(hand, monkeypatch, tmp_path / "hidden.svg", "")
+    assert "Saved hidden.svg with 0 objects as lines" in hand.window.status.currentMessage()

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt, QTimer
 from PySide6.QtGui import QMouseEvent
-from PySide6.QtWidgets import QApplication, QDialog, QDoubleSpinBox
+from PySide6.QtWidgets import QApplication, QDialog, QLineEdit
 from tests.gui.hand import LEFT, NONE, Hand
 
 from tilescope_desktop.view.side_by_side import SideBySide
@@ -62,11 +62,11 @@ def answer(hand: Hand, um_per_px: float) -> Callable[[], None]:
     def type_in() -> None:
         box = QApplication.activeModalWidget()
         assert isinstance(box, QDialog)
-        spin = box.findChild(QDoubleSpinBox)
-        assert isinstance(spin, QDoubleSpinBox)
-        spin.selectAll()
-        hand.qtbot.keyClicks(spin, f"{um_per_px:g}")
-        hand.qtbot.keyClick(spin, Qt.Key.Key_Return)
+        line = box.findChild(QLineEdit)
+        assert isinstance(line, QLineEdit)
+        line.selectAll()
+        hand.qtbot.keyClicks(line, f"{um_per_px:g}")
+        hand.qtbot.keyClick(line, Qt.Key.Key_Return)
 
     return lambda: QTimer.singleShot(0, type_in)
 

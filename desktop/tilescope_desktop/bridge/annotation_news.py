@@ -11,7 +11,8 @@ class AnnotationNews(QObject):
     ``changed`` tells that objects are others than before or look otherwise, ``refreshed`` that
     classes, counts or what can be undone are, ``slides_found`` that the project was asked what it
     knows of the slides, ``said`` what was done, ``failed`` why not, ``edit_failed`` why an edit was
-    not made, ``displaced`` what became of a project whose file went away.
+    not made, ``displaced`` what became of a project whose file went away. ``went_on`` gives the
+    path that the work had been in, None when there was no project, and the one it goes on in.
     """
 
     changed = Signal()
@@ -24,3 +25,4 @@ class AnnotationNews(QObject):
     edit_failed = Signal(object)
     slides_found = Signal()
     displaced = Signal(object)
+    went_on = Signal(object, object)

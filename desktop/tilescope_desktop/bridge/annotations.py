@@ -16,21 +16,20 @@ from PySide6.QtCore import QObject
 from tilescope.domain.annotation import Annotation, ObjectClass
 from tilescope.errors import UsageError
 from tilescope.store.project import Edit, Project, SlideRecord
-from tilescope_desktop.bridge.annotation_news import AnnotationNews
+from tilescope_desktop.bridge.known_objects import KnownObjects
 from tilescope_desktop.bridge.loans import ProjectLent, WaitingEdit
-from tilescope_desktop.bridge.project_desk import Moved, OpenProject, ProjectDesk, Stranded
+from tilescope_desktop.bridge.project_desk import Moved, OpenProject, Stranded
 from tilescope_desktop.model import project_tasks as tasks
-from tilescope_desktop.model.object_classes import DEFAULT_CLASSES, colors_of, followed
-from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.model.outline_edits import OutlineEdit
-from tilescope_desktop.model.places import Remembered, data_folder, new_project_path, now, refuges
+from tilescope_desktop.model.places import Remembered, new_project_path, now
 from tilescope_desktop.model.project_tasks import Fresh, OpenSlide, State
-from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected, Wishes
+from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Wishes
 
 T = TypeVar("T")
 
 
-class Annotations(AnnotationNews):
+class Annotations(KnownObjects):
     """The objects of the open project; used from the window's thread.
 
     Parameters
@@ -40,26 +39,12 @@ class Annotations(AnnotationNews):
     """
 
     def __init__(self, folder: Path | None = None, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.folder = data_folder() if folder is None else folder
+        super().__init__(folder, parent)
         self.remembered = Remembered(self.folder)
-        self.desk = ProjectDesk(lambda path: refuges(self.folder, path, now()), self)
         self.desk.displaced.connect(self._displace)
-        self.project: OpenProject | None = None
         self.is_stranded = False
         self.revision = 0
-        self.is_lent = False
-        self.active_class: str | None = None
-        self.classes: tuple[ObjectClass, ...] = DEFAULT_CLASSES
-        self.style = ObjectStyle(colors_of(DEFAULT_CLASSES))
-        self.counts: dict[OpenSlide, dict[str | None, int]] = {}
-        self.undo_label: str | None = None
-        self.redo_label: str | None = None
-        self.selected: tuple[Selected, ...] = ()
-        self.selected_ids: tuple[str, ...] = ()
-        self.selected_slide: OpenSlide | None = None
         self.fresh: list[Fresh] = []
-        self._slides: list[OpenSlide] = []
         self._waiting: list[WaitingEdit] = []
 
     # -- slides and projects ----------------------------------------------------------------------
@@ -83,23 +68,31 @@ class Annotations(AnnotationNews):
         path: Path,
         *,
         is_new: bool = False,
+        may_replace: bool = False,
         then: Callable[[list[SlideRecord]], None] = lambda _slides: None,
+        on_failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Open a project, or make one, in the place of the one that is open.
+        """Open a project, or make one, in place of the open one; ``then`` gets its slides.
 
-        ``then`` gets its slides.
+        ``may_replace`` as in ``ProjectDesk.open``.
         """
         if self.is_lent:
             self.edit_failed.emit(ProjectLent())
+            on_failed()
             return
+        follows = is_new and self.project is None
 
         def done(project: OpenProject) -> None:
-            self._take_project(project)
-            self.desk.ask(Project.slides, then, self.failed.emit)
+            if is_new:  # before it is asked what there is
+                self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
+            self._take_project(project, follows=follows)
+            self.desk.ask(Project.slides, then, failed)
 
-        self.desk.open(path, done, self.failed.emit, is_new=is_new)
-        if is_new:
-            self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
+        def failed(error: BaseException) -> None:
+            self.failed.emit(error)
+            on_failed()
+
+        self.desk.open(path, done, failed, is_new=is_new, may_replace=may_replace)
 
     def close_project(self) -> None:
         """Put the project away; nothing has to be saved."""
@@ -126,14 +119,14 @@ class Annotations(AnnotationNews):
             return
 
         def done(project: OpenProject) -> None:
-            self._take_project(project)
+            self._take_project(project, follows=True)
             then()
 
         self.desk.save_as(path, done, self.failed.emit)
 
-    def begin_loan(self) -> bool:
-        """Refuse edits until the loan ends; a project is made when none is open."""
-        if not self._may_edit() or not self._has_project():
+    def begin_loan(self, *slides: OpenSlide) -> bool:
+        """Refuse edits until the loan ends; when none is open, a project is made for a slide."""
+        if not self._may_edit() or not self._has_project(*slides):
             return False
         self.is_lent = True
         self.refreshed.emit()
@@ -157,6 +150,8 @@ class Annotations(AnnotationNews):
             self.desk.edit(edit.run, lambda _result: None, lambda _error: None)
         self._waiting.clear()
         self.desk.close()
+        if self.project is not None:  # one that was made a moment ago is known to nobody yet
+            self.remembered.note_project(self.project.path)
 
     # -- edits ------------------------------------------------------------------------------------
 
@@ -267,28 +262,6 @@ class Annotations(AnnotationNews):
         """Do again what was undone last."""
         self._turn(Project.redo, "Done again")
 
-    def restyle(self, style: ObjectStyle) -> None:
-        """Paint objects otherwise."""
-        self.style = style
-        self.refreshed.emit()
-
-    # -- selection --------------------------------------------------------------------------------
-
-    def select(self, slide: OpenSlide, ids: Sequence[str]) -> None:
-        """Select objects by their ids; what is not there is left out."""
-        chosen = tuple(dict.fromkeys(ids))[: tasks.MOST_SELECTED]
-        self._look(lambda _project: chosen, slide)
-
-    def select_all(self, slide: OpenSlide) -> None:
-        """Select what is shown of a slide's objects."""
-        self._look(lambda project: tasks.all_of(project, slide, self.style), slide)
-
-    def select_nothing(self) -> None:
-        """Select nothing."""
-        self.selected, self.selected_ids, self.selected_slide = (), (), None
-        self.selection_changed.emit()
-        self.refreshed.emit()
-
     def look_up(self, object_id: str, then: Callable[[Annotation | None], None]) -> None:
         """Give an object to ``then``."""
         self.desk.ask(lambda project: project.get(object_id), then, self.failed.emit)
@@ -304,6 +277,10 @@ class Annotations(AnnotationNews):
     # -- inside -----------------------------------------------------------------------------------
 
     def _draw(self, slide: OpenSlide, wish: Draw) -> None:
+        if not slide.meets(wish.geometry):
+            name = slide.path.name
+            self.said.emit(f"Nothing was drawn: the shape lies wholly outside {name}")
+            return
         try:
             annotation, label = tasks.drawn(wish, slide, self.active_class)
         except UsageError as error:
@@ -319,23 +296,6 @@ class Annotations(AnnotationNews):
         self._edit_soon(
             WaitingEdit(lambda project: tasks.reshape(project, wish, size), slide, ids, fresh)
         )
-
-    def _choose(
-        self, slide: OpenSlide, choose: Callable[..., tuple[str, ...]], wish: Pick | PickBox
-    ) -> None:
-        before = self.selected_ids if self.selected_slide is slide else ()
-        style = self.style
-        self._look(lambda project: choose(project, slide, wish, style, before), slide)
-
-    def _look(self, choose: Callable[[Project], tuple[str, ...]], slide: OpenSlide) -> None:
-        if self.project is None or self.is_lent:
-            return
-        slides = tuple(self._slides)
-
-        def run(project: Project) -> State:
-            return tasks.state_of(project, slides, slide, choose(project))
-
-        self.desk.ask(run, self._take_state, self.failed.emit)
 
     def _change_any(self, run: Callable[[Project], object], *slides: OpenSlide) -> None:
         """Change the project, which is made when none is open; the selection stays."""
@@ -415,7 +375,7 @@ class Annotations(AnnotationNews):
         """Make a project for the first of these slides, or the last, when none is open."""
         slides = slides or tuple(self._slides[-1:])
         if slides and slides[0].identity is None:
-            self.edit_failed.emit(UsageError(f"{slides[0].path}: {_FAR}"))
+            self.edit_failed.emit(slides[0].refusal())
             return False
         if self.project is None and slides:
             self._make_project(slides[0])
@@ -426,6 +386,7 @@ class Annotations(AnnotationNews):
     def _make_project(self, slide: OpenSlide) -> None:
         path = new_project_path(self.folder, slide.path.name, now())
         self.project = OpenProject(path, True, "")
+        self.went_on.emit(None, path)
 
         def failed(error: BaseException) -> None:
             self.project = None
@@ -434,7 +395,9 @@ class Annotations(AnnotationNews):
         self.desk.open(path, self._take_project, failed, is_new=True)
         self._ask_quietly(lambda project: project.put_classes(DEFAULT_CLASSES))
 
-    def _take_project(self, project: OpenProject) -> None:
+    def _take_project(self, project: OpenProject, *, follows: bool = False) -> None:
+        if follows:
+            self.went_on.emit(None if self.project is None else self.project.path, project.path)
         self.project, self.is_stranded = project, False
         self.remembered.note_project(project.path)
         self.select_nothing()
@@ -446,6 +409,7 @@ class Annotations(AnnotationNews):
             self.is_stranded = isinstance(news, Stranded)
             if isinstance(news, Moved):
                 self.project = news.now
+                self.went_on.emit(news.before, news.now.path)
                 self.remembered.note_project(news.now.path)
                 self._note_change()
                 self.project_changed.emit()
@@ -476,24 +440,6 @@ class Annotations(AnnotationNews):
     def _ask_quietly(self, run: Callable[[Project], object]) -> None:
         self.desk.ask(run, lambda _result: None, lambda _error: None)
 
-    def _take_state(self, state: State) -> None:
-        if self.project is None:  # it was put away before this was answered
-            return
-        called = followed(self.classes, state.classes)
-        self.classes, self.active_class = state.classes, called(self.active_class)
-        hidden = {called(name) for name in self.style.hidden if name is None or called(name)}
-        colors = colors_of(state.classes)
-        self.style = replace(self.style, colors=colors, hidden=frozenset(hidden))
-        self.counts = state.counts
-        self.undo_label, self.redo_label = state.undo, state.redo
-        self.selected_slide, self.selected_ids = state.slide, state.ids
-        self.selected = state.marked
-        self.selection_changed.emit()
-        self.refreshed.emit()
-
     def _note_change(self) -> None:
         self.revision += 1
         self.changed.emit()
-
-
-_FAR = "a project holds slides on a disk; copy the slide to one first"

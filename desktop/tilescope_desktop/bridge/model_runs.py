@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
+from tilescope.errors import ProjectError
 from tilescope.jobs.apart import follow_apart
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
@@ -79,6 +80,19 @@ def store_objects(request: RunRequest, project: Path, token: CancellationToken) 
     """Put the objects of a complete run into a project; no tile runs again."""
     again = replace(request, project=project, formats=(), overwrite=False)
     return _followed(follow(again, token), lambda _event: None)
+
+
+def store_apart(request: RunRequest, project: Path, token: CancellationToken) -> RunReport:
+    """Put the objects of a complete run into a project that is not open in the window.
+
+    Raises
+    ------
+    ProjectError
+        When it is no longer there; none is made in its place.
+    """
+    if not project.is_file():
+        raise ProjectError(project, "it is no longer there")
+    return store_objects(request, project, token)
 
 
 def _report_kept(request: RunRequest, report: Report, event: RunEvent) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from PySide6.QtCore import QObject, Signal
@@ -115,11 +116,17 @@ class ProjectDesk(QObject):
         on_error: Callable[[BaseException], None],
         *,
         is_new: bool = False,
+        may_replace: bool = False,
     ) -> None:
         """Open a project, or make a new one, in the place of the one that is open.
 
         A project that another process writes to is opened read-only. When it cannot be opened,
         the one before stays; so does one that is open already.
+
+        Parameters
+        ----------
+        may_replace
+            Whether a new one takes the place of a file that is there, as ``save_as`` does.
         """
 
         def swap() -> OpenProject:
@@ -128,9 +135,14 @@ class ProjectDesk(QObject):
             is_there = there is not None and there.writable and there.path == path.resolve()
             if there is not None and is_there and not is_new:
                 return _facts(there)
+            is_replaced = is_there and is_new and may_replace
+            if is_replaced:
+                self._let_go()
             try:
-                made = _made(path) if is_new else _opened(path)
+                made = _made(path, may_replace=may_replace) if is_new else _opened(path)
             except BaseException as error:
+                if is_replaced:
+                    self._reopen(path)
                 self._refusal = error
                 raise
             return self._take(made)
@@ -365,13 +377,17 @@ def _facts(project: Project) -> OpenProject:
     return OpenProject(project.path, project.writable, project.statement)
 
 
-def _made(path: Path) -> Project:
+def _made(path: Path, *, may_replace: bool) -> Project:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ProjectError(
             path, f"its folder cannot be made ({exc.strerror}); choose another place"
         ) from exc
+    if may_replace and path.exists():
+        with TemporaryDirectory() as folder, Project.create(Path(folder) / path.name) as empty:
+            empty.copy_to(path)
+        return Project.open(path)
     return Project.create(path)
 
 

@@ -6,3 +6,8 @@ from __future__ import annotations
 def caption(name: str) -> str:
     """Return what has Qt show a name, on one line and with every ``&`` in it."""
     return " ".join(name.splitlines()).replace("&", "&&")
+
+
+def name_in(caption: str) -> str:
+    """Return the name that Qt shows for a caption."""
+    return caption.replace("&&", "&")

@@ -24,9 +24,16 @@ class _Batch:
 
 
 class LiveObjects:
-    """Grows while a model runs; any thread may add and look."""
+    """Grows while a model runs; any thread may add and look.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    plane
+        The focal plane and time point they lie on; None is any.
+    """
+
+    def __init__(self, plane: tuple[int, int] | None = None) -> None:
+        self.plane = plane
         self._lock = threading.Lock()
         self._batches: tuple[_Batch, ...] = ()
 

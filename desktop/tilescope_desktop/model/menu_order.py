@@ -41,6 +41,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
     "View": (
         ("view.zoom-in", "view.zoom-out", "view.fit", "view.full-size"),
         ("Move and turn", "Planes", "Side by side"),
+        ("view.next-slide", "view.previous-slide"),
         ("view.map", "view.scale-bar", "Panels", "Colours"),
         ("view.auto-contrast", "view.pixel-size", "view.pictures"),
         ("view.notices", "view.palette"),
@@ -60,7 +61,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
         ("compare.other", "compare.separate"),
     ),
     "Models": (
-        ("models.inside", "models.cancel"),
+        ("models.run", "models.inside", "models.cancel"),
         ("Click to outline",),
         ("models.show-map",),
         ("models.add",),

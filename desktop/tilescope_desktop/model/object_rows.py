@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import shapely
@@ -14,8 +16,8 @@ from tilescope.domain.annotation import Annotation
 #: Rows at most: of more objects the first are listed, which is said.
 MOST_ROWS = 50_000
 _MOST_COLUMNS = 40
-CLASS, KIND, LOCK = "Class", "Kind", "Locked"
-FIXED = (CLASS, KIND, LOCK)
+_TEXTS = ("Class", "Kind")
+FIXED = (*_TEXTS, "Locked")
 _PLANE_TITLES = ("Focal plane", "Time")
 #: What a word of the filter begins with that says one of them.
 _PLANE_LETTERS = ("z", "t")
@@ -83,26 +85,45 @@ class ObjectRows:
 
     def text(self, row: int, column: int) -> str:
         """Return what a cell shows."""
-        title = self.columns[column]
-        if title == CLASS:
-            return str(self.class_names[row])
-        if title == KIND:
-            return str(self.kinds[row])
-        if title == LOCK:
-            return "locked" if self.locked[row] else ""
-        axes = self._axes
-        place = column - len(FIXED)
-        if place < len(axes):
-            return str(self.planes[row, axes[place]] + 1)
-        number = float(self.numbers[row, place - len(axes)])
-        return "" if np.isnan(number) else f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
+        return self._texts(np.array([row]), column)[0]
 
-    def table(self, rows: Iterable[int]) -> str:
+    def table(self, rows: Sequence[int] | NDArray[np.intp]) -> str:
         """Return rows under the titles as lines of cells with tabs between them."""
-        lines = [self.columns]
-        lines += [tuple(self.text(row, i) for i in range(len(self.columns))) for row in rows]
+        places = np.asarray(rows, np.intp)
+        cells = [self._texts(places, column) for column in range(len(self.columns))]
         # A line break or a tab within a name would begin another cell.
-        return "".join("\t".join(" ".join(c.split()) for c in line) + "\n" for line in lines)
+        plain = {name: _in_one_line(name) for name in np.unique(self.class_names).tolist()}
+        cells[0] = [plain[name] for name in cells[0]]
+        titles = "\t".join(_in_one_line(title) for title in self.columns)
+        return "\n".join([titles, *map("\t".join, zip(*cells, strict=True)), ""])
+
+    def emptied(self) -> ObjectRows:
+        """Return the same table without any row."""
+        return replace(
+            self,
+            ids=(),
+            class_names=self.class_names[:0],
+            kinds=self.kinds[:0],
+            locked=self.locked[:0],
+            boxes=self.boxes[:0],
+            planes=self.planes[:0],
+            numbers=self.numbers[:0],
+            total=0,
+        )
+
+    def _texts(self, rows: NDArray[np.intp], column: int) -> list[str]:
+        """Return what the cells of a column show."""
+        planes = [self.planes[:, axis] for axis in self._axes]
+        fixed = [self.class_names, self.kinds, self.locked, *planes]
+        if column >= len(fixed):
+            numbers = self.numbers[rows, column - len(fixed)]
+            return [_number_text(number) for number in numbers.tolist()]
+        values: list[Any] = fixed[column][rows].tolist()
+        if column < len(_TEXTS):
+            return values
+        if column < len(FIXED):
+            return ["locked" if is_locked else "" for is_locked in values]
+        return [str(plane + 1) for plane in values]
 
     def filtered(self, words: str) -> NDArray[np.intp]:
         """Return the rows whose class or kind has every word, ``int[m]``, in their order.
@@ -139,6 +160,16 @@ class ObjectRows:
         numbers = self.numbers[rows, column - len(self._fixed)]
         order = np.argsort(-numbers if descending else numbers, kind="stable")
         return rows[order]
+
+
+def _number_text(number: float) -> str:
+    if math.isnan(number):
+        return ""
+    return f"{number:.4g}" if abs(number) < 1e4 else f"{number:.0f}"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 class RowsMaker:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tilescope.exchange.palette import RGB, colours_beside
 
-#: Objects without a class.
-UNCLASSIFIED: RGB = (230, 45, 45)
+#: Objects without a class: far from all colours of classes for every kind of colour blindness, from
+#: tissue and from black.
+UNCLASSIFIED: RGB = (165, 0, 255)
 #: Number of the kind in ``View.kinds``; the other kinds are what models find.
 ANNOTATION = 0
 
@@ -70,6 +71,22 @@ class ObjectStyle:
     def toggled(self, class_name: str | None) -> Self:
         """Return the style with a class hidden, or shown again."""
         return replace(self, hidden=self.hidden ^ {class_name})
+
+    def shows_kind(self, kind: str) -> bool:
+        """Tell whether objects of a kind are shown, as far as their classes are."""
+        return self.shows_annotations if kind == "annotation" else self.shows_detections
+
+    def shows(self, kind: str, class_name: str | None) -> bool:
+        """Tell whether an object is shown."""
+        return self.shows_kind(kind) and class_name not in self.hidden
+
+    def hides_more_than(self, other: ObjectStyle) -> bool:
+        """Tell whether something is hidden that another style shows."""
+        return (
+            bool(self.hidden - other.hidden)
+            or self.shows_annotations < other.shows_annotations
+            or self.shows_detections < other.shows_detections
+        )
 
     def shown(
         self,

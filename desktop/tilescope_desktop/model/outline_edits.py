@@ -1,12 +1,13 @@
 """Outlines put together, cut and rounded: each function is one edit of a project.
 
 They run in the project's thread. The object that was selected first keeps its id, class and place
-among others; what it becomes is measured again.
+among others; what it becomes is measured again, and holds what lay in the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -87,8 +88,42 @@ def _become_one(
     shape = combine([_shape(one) for one in found])
     if shape is None or slide.number is None:
         raise UsageError("nothing was changed: the selected objects have no area in common")
-    one = reshaped(found[0], shape, slide.pixel_size)
-    project.replace([each.id for each in found], slide.number, [[one]], label=label)
+    ids = [each.id for each in found]
+    inside = _lying_in(project, slide.number, ids)
+    if any(one.locked for one in inside):
+        raise UsageError("nothing was changed: an object in them is locked; unlock it first")
+    one = replace(
+        reshaped(found[0], shape, slide.pixel_size), parent_id=_holder(project, found[0], ids)
+    )
+    moved = [replace(each, parent_id=one.id) for each in inside]
+    gone = [*ids, *(each.id for each in moved)]
+    project.replace(gone, slide.number, [[one, *moved]], label=label)
+
+
+def _lying_in(project: Project, number: int, ids: Sequence[str]) -> list[Annotation]:
+    """Return what lies directly in one of the objects but the first, and is none of them."""
+    family = project.family(number)
+    names = [
+        kin.id
+        for parent in ids[1:]
+        for class_name, count in family.counts(parent).items()
+        for kin in family.page(parent, class_name, limit=count)
+    ]
+    return [one for one in map(project.get, names) if one is not None and one.id not in ids]
+
+
+def _holder(project: Project, first: Annotation, ids: Sequence[str]) -> str | None:
+    """Return what the united object lies in: nothing that lies in one of those that it was."""
+    holder = above = first.parent_id
+    passed = set[str]()
+    while above is not None and above not in passed:
+        passed.add(above)
+        found = project.get(above)
+        upper = None if found is None else found.parent_id
+        if above in ids:
+            holder = upper
+        above = upper
+    return holder
 
 
 def _areas(project: Project, ids: Sequence[str], least: int) -> list[Annotation]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from tilescope.domain.geometry import Point, Rect
 from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
+from tilescope.io.address import parse_address
 from tilescope.jobs.project_slides import (
     add_slide,
     enter_pixel_size,
@@ -25,15 +27,15 @@ from tilescope.jobs.project_slides import (
 from tilescope.ops import measures
 from tilescope.ops.validity import clean
 from tilescope.store.history import Edit, Standing
-from tilescope.store.project import Project, View
+from tilescope.store.project import Project, Selection, View
 from tilescope_desktop.model.authors import edited, stored_prompt
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.picking import inside_box, object_at
 from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Selected
-from tilescope_desktop.model.view_parts import selected
+from tilescope_desktop.model.view_parts import KINDS, selected
 
 #: Objects that can be selected together, and those of them whose outline is marked.
-MOST_SELECTED = 20_000
+MOST_SELECTED = 50_000
 _MOST_MARKED = 500
 _CANDIDATES = 2000
 _NOT_STORED = ("Centroid X", "Centroid Y")
@@ -70,6 +72,16 @@ class OpenSlide:
     pixel_size: PixelSize | None = None
     plane: tuple[int, int] = (0, 0)
 
+    def refusal(self) -> UsageError:
+        """Return why it cannot be in a project, and what to do."""
+        name = parse_address(self.path).name
+        return UsageError(f"{name}: a project holds slides on a disk; copy the slide to one first")
+
+    def meets(self, geometry: shapely.Geometry) -> bool:
+        """Tell whether any of an outline lies on it."""
+        size = self.info.size
+        return bool(shapely.box(0, 0, size.width, size.height).intersects(geometry))
+
     def is_same(self, other: OpenSlide | None) -> bool:
         """Tell whether both are one slide of the project, which may be open twice."""
         if other is None or self is other:
@@ -87,6 +99,14 @@ class Fresh:
     slide: OpenSlide
     annotation: Annotation
     revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Objects by their ids, ``total`` of them in all where not all can be selected."""
+
+    ids: tuple[str, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -369,10 +389,50 @@ def boxed(
     return tuple(dict.fromkeys([*kept, *names]))[:MOST_SELECTED]
 
 
-def all_of(project: Project, slide: OpenSlide, style: ObjectStyle) -> tuple[str, ...]:
+def all_of(project: Project, slide: OpenSlide, style: ObjectStyle) -> Found:
     """Return the objects of a slide that are shown, up to those that can be selected."""
     found = _shown(project, slide, Rect(-(2**30), -(2**30), 2**30, 2**30), MOST_SELECTED, style)
-    return () if found is None else tuple(found.id_of(index) for index in range(len(found)))
+    if found is None:
+        return Found((), 0)
+    ids = tuple(found.id_of(index) for index in range(len(found)))
+    if found.is_complete:
+        return Found(ids, len(ids))
+    total = _count_shown(project, slide, style)
+    if len(ids) < min(total, MOST_SELECTED):  # what is hidden was read in the place of the rest
+        ids = tuple(islice(_ids_shown(project, slide, style), MOST_SELECTED))
+    return Found(ids, total)
+
+
+def still_shown(project: Project, ids: Sequence[str], style: ObjectStyle) -> tuple[str, ...]:
+    """Return those objects that a style shows."""
+    found = (project.get(name) for name in ids)
+    return tuple(one.id for one in found if one and style.shows(one.kind, one.class_name))
+
+
+def _count_shown(project: Project, slide: OpenSlide, style: ObjectStyle) -> int:
+    """Return how many objects of the plane in sight are shown; the slide is in the project."""
+    count, last = 0, -1
+    if slide.number is None:
+        return count
+    z, t = slide.plane
+    reader = project.dots(slide.number, z=z, t=t)
+    names = reader.names()
+    while len(dots := reader.after(last)):
+        is_shown = style.shown(dots.classes, dots.kinds, names)
+        count += int(np.count_nonzero(is_shown & dots.there))
+        last = int(dots.leaves[-1])
+    return count
+
+
+def _ids_shown(project: Project, slide: OpenSlide, style: ObjectStyle) -> Iterator[str]:
+    """Yield the objects of the plane in sight that are shown, kind by kind."""
+    names = (None, *(one.name for one in project.classes()))
+    shown = tuple(name for name in names if name not in style.hidden)
+    for kind in KINDS:
+        if not style.shows_kind(kind):
+            continue
+        for batch in project.objects(Selection(slide.number, shown, kind)):
+            yield from (one.id for one in batch if (one.z, one.t) == slide.plane)
 
 
 def _name_at(

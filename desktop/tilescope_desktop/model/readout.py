@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideInfo
 from tilescope_desktop.model.viewport import Viewport
 
 
-def place_text(point_l0: Point, um_per_px: float | None) -> str:
+def place_text(point_l0: Point, pixel_size: PixelSize | None) -> str:
     """Return a position in level-0 pixels, and in µm or mm where the slide is calibrated."""
-    pixels = f"{point_l0.x:.0f}, {point_l0.y:.0f} px"
-    if um_per_px is None:
+    # Just beside the edge is 0, not -0.
+    pixels = f"{point_l0.x:z.0f}, {point_l0.y:z.0f} px"
+    if pixel_size is None:
         return pixels
-    x, y = point_l0.x * um_per_px, point_l0.y * um_per_px
+    x, y = point_l0.x * pixel_size.um_x, point_l0.y * pixel_size.um_y
     if max(abs(x), abs(y)) >= 1000:
-        return f"{pixels}   {x / 1000:.3f}, {y / 1000:.3f} mm"
-    return f"{pixels}   {x:.1f}, {y:.1f} µm"
+        return f"{pixels}   {x / 1000:z.3f}, {y / 1000:z.3f} mm"
+    return f"{pixels}   {x:z.1f}, {y:z.1f} µm"
 
 
 def magnification_text(viewport: Viewport, um_per_px: float | None) -> str:
@@ -41,7 +43,13 @@ def pixel_size_text(info: SlideInfo, override_um: float | None) -> str:
     if info.pixel_size is None:
         return "µm/px unknown"
     source = f" ({info.pixel_size_source})" if info.pixel_size_source else ""
-    return f"{info.pixel_size.mean_um:.6g} µm/px{source}"
+    return f"{size_figures(info.pixel_size)} µm/px{source}"
+
+
+def size_figures(pixel_size: PixelSize, digits: int = 6) -> str:
+    """Return the size of a pixel in micrometres: of an oblong one across and down."""
+    across, down = (f"{um:.{digits}g}" for um in (pixel_size.um_x, pixel_size.um_y))
+    return across if across == down else f"{across} \N{MULTIPLICATION SIGN} {down}"
 
 
 def bytes_text(size_bytes: int) -> str:

@@ -140,6 +140,12 @@ def report_text(report: RunReport) -> str:
     return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}{stays}"
 
 
+def plane_text(info: SlideInfo, plane: tuple[int, int]) -> str:
+    """Return the name of a plane, z and t, among those that a slide has."""
+    parts = (("focal plane", plane[0], info.z), ("time point", plane[1], info.t))
+    return ", ".join(f"{name} {at + 1} of {count}" for name, at, count in parts if count > 1)
+
+
 def _duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"

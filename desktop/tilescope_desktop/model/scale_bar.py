@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tilescope.domain.scale import PixelSize
+from tilescope_desktop.model.viewport import Viewport
+
 _STEPS = (1, 2, 5, 10)
 
 
@@ -34,6 +37,21 @@ def scale_bar(l0_per_px: float, um_per_px_l0: float | None, *, room_px: float) -
     length = max(step * power for step in _STEPS if step * power <= room * (1 + 1e-9))
     text = f"{length:g} px" if um_per_px_l0 is None else _with_unit(length)
     return ScaleBar(length / unit_per_px, text)
+
+
+def bar_across(viewport: Viewport, pixel_size: PixelSize | None, *, room_px: float) -> ScaleBar:
+    """Return the bar that is right from left to right on the screen, however the slide is turned.
+
+    Parameters
+    ----------
+    pixel_size
+        None writes level-0 pixels.
+    """
+    if pixel_size is None:
+        return scale_bar(viewport.l0_per_px, None, room_px=room_px)
+    slant = math.radians(viewport.slant_deg)
+    um = math.hypot(math.cos(slant) * pixel_size.um_x, math.sin(slant) * pixel_size.um_y)
+    return scale_bar(viewport.l0_per_px, um, room_px=room_px)
 
 
 def _with_unit(length_um: float) -> str:

@@ -31,6 +31,8 @@ class StoppedRun:
         Rectangle in level-0 pixels; None is the whole slide.
     areas_sha256, area_count
         Of the areas that it was in, which lie in its folder; None and 0 for none.
+    plane
+        Focal plane and time point, each from 0.
     um_per_px
         What the user said of the size of a pixel, None for nothing.
     parameters
@@ -54,6 +56,7 @@ class StoppedRun:
     total: int
     areas_sha256: str | None = None
     area_count: int = 0
+    plane: tuple[int, int] = (0, 0)
 
     @property
     def is_partial(self) -> bool:
@@ -65,6 +68,8 @@ class StoppedRun:
         where = f"over a part of {slide}" if self.is_partial else f"over {slide}"
         if self.areas_sha256 is not None:
             where = f"inside {counted(self.area_count, 'area')} of {slide}"
+        if self.done >= self.total:
+            return f"What a run of {self.title} {where} found is not in a project yet."
         tiles = counted(self.total, "tile")
         return f"A run of {self.title} {where} stopped at {self.done:,} of {tiles}."
 
@@ -113,8 +118,9 @@ def _read(said: object) -> StoppedRun | None:
         return None
     try:
         corners, um = said["region_l0"], said["um_per_px"]
-        # A file of an earlier version names no areas: such runs were not kept then.
+        # A file of an earlier version names no areas and no plane: such runs were not kept.
         areas = said.get("areas_sha256")
+        z, t = said.get("plane", (0, 0))
         parameters = dict(said["parameters"])
         return StoppedRun(
             _name(said["name"]),
@@ -130,6 +136,7 @@ def _read(said: object) -> StoppedRun | None:
             int(said["total"]),
             None if areas is None else _name(areas),
             0 if areas is None else int(said["area_count"]),
+            (int(z), int(t)),
         )
     except (KeyError, TypeError, ValueError, OverflowError):
         return None

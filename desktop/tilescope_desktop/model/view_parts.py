@@ -8,12 +8,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from tilescope.domain.annotation import Annotation
+from tilescope.domain.annotation import Annotation, ObjectKind
 from tilescope.domain.results import Detections
 from tilescope.store.project import View
 from tilescope.store.wkb import Shapes, shapes_of
 
-KINDS = ("annotation", "detection", "cell", "tile")
+KINDS: tuple[ObjectKind, ...] = ("annotation", "detection", "cell", "tile")
 
 
 def selected(view: View, keep: NDArray[np.bool_]) -> View:

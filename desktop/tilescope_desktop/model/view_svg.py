@@ -59,17 +59,23 @@ def view_svg(
     yield "</svg>\n"
 
 
-def object_groups(view: View, transform: Transform, style: ObjectStyle) -> Iterator[str]:
+def shown_in(view: View, style: ObjectStyle) -> View:
+    """Return those objects of a view that are not hidden."""
+    return selected(view, style.shown(view.classes, view.kinds, view.class_names))
+
+
+def object_groups(shown: View, transform: Transform, style: ObjectStyle) -> Iterator[str]:
     """Yield objects as one group per kind and class, a path or a circle per object.
 
     Parameters
     ----------
+    shown
+        The objects, as ``shown_in`` returns them.
     transform
         From level-0 pixels to pixels of the view.
     style
-        Says which of them are shown, and how.
+        Says how they look.
     """
-    shown = selected(view, style.shown(view.classes, view.kinds, view.class_names))
     for is_annotation in (False, True):
         of_kind = (shown.kinds == ANNOTATION) == is_annotation
         for number in np.unique(shown.classes[of_kind]).tolist():

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QDockWidget, QMenu
 
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_pictures import ObjectPictures
+from tilescope_desktop.model.dropped import Over
 from tilescope_desktop.model.tools.tool import Tool
 from tilescope_desktop.view.annotation_commands import (
     edit_commands,
@@ -58,7 +59,7 @@ class Annotating(QObject):
         )
         self.pictures.failed.connect(self.desktop.tell_failure)
         self.exchange = ObjectExchange(window, self.annotations, self.bench, self.notices)
-        self.opener.handle_projects(self.desktop.open)
+        self.opener.handle_projects(self.desktop.open, self.desktop.slides_of)
         self.opener.handle_objects(self.exchange.take_objects)
         self._window = window
         window.tab_opened.connect(self.bench.adopt)
@@ -122,14 +123,16 @@ class Annotating(QObject):
         self.annotations.selection_changed.connect(window.refresh_commands)
         self.bench.pending_changed.connect(window.refresh_commands)
 
-    def _show_slide(self, path: Path) -> None:
-        self.desktop.show_slide(path)
+    def _show_slide(self, path: Path, over: Over) -> None:
+        self.desktop.show_slide(path, over)
 
     def _show_tab(self, tab: SlideTab | None) -> None:
         self.bench.forget()
+        slides, in_sight = self.bench.slides, self._window.tabs.in_sight
+        self.annotations.keep_in_sight([slides[one] for one in in_sight if one in slides])
         self.classes.refresh()
-        self.objects.reload()
-        self.hierarchy.reload()
+        self.objects.turn_to_front()
+        self.hierarchy.turn_to_front()
         if tab is not None:
             for moved in (tab.view.viewport_changed, tab.planes.moved):
                 moved.connect(self._follow_view, Qt.ConnectionType.UniqueConnection)

@@ -114,12 +114,14 @@ def _selection_commands(bench: ToolBench, annotations: Annotations) -> list[Comm
             annotations.select_all(slide)
 
     def fly() -> None:
-        tab = bench.tab
-        box = None if tab is None else bench.selected_box(tab)
-        if tab is not None and box is not None:
-            planes = [one.plane for one in annotations.selected]
-            here = tab.planes.place
-            fly_to(tab, box, here if here in planes else planes[0])
+        planes = [one.plane for one in annotations.selected]
+        # What is selected may lie on the slide beside the one in front.
+        for tab in (bench.tab, *bench.slides):
+            box = None if tab is None or not tab.isVisible() else bench.selected_box(tab)
+            if tab is not None and box is not None:
+                here = tab.planes.place
+                fly_to(tab, box, here if here in planes else planes[0])
+                return
 
     def lock(is_locked: bool) -> Callable[[], None]:
         return lambda: annotations.lock_selected(is_locked)

@@ -9,7 +9,6 @@ from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QColor
 from PySide6.QtWidgets import (
     QColorDialog,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
@@ -23,6 +22,7 @@ from PySide6.QtWidgets import (
 from tilescope.ops.compose import GAMMA_RANGE, ChannelStyle
 from tilescope_desktop.model.channels import Histogram
 from tilescope_desktop.view.histogram_view import HistogramView
+from tilescope_desktop.view.number_box import NumberBox
 from tilescope_desktop.view.swatch import swatch
 from tilescope_desktop.view.value_box import MOST, ValueBox
 
@@ -43,7 +43,7 @@ class ChannelPanel(QWidget):
         self._is_filling = False
         self._is_counting = self._is_contrast_due = False
         self._later = QTimer(self, interval=_SHOW_EVERY_MS, singleShot=True)
-        self._later.timeout.connect(lambda: self.restyled.emit(tuple(self._styles)))
+        self._later.timeout.connect(self._tell)
         self._list = QListWidget()
         self._list.setAccessibleName("Channels")
         self._list.currentRowChanged.connect(self._show_current)
@@ -51,8 +51,7 @@ class ChannelPanel(QWidget):
         self._histogram = HistogramView()
         self._histogram.windowed.connect(self._set_window)
         self._low, self._high = ValueBox(), ValueBox()
-        self._gamma = QDoubleSpinBox()
-        self._gamma.setKeyboardTracking(False)
+        self._gamma = NumberBox()
         self._low.valueChanged.connect(self._take_low)
         self._high.valueChanged.connect(self._take_high)
         self._gamma.setRange(*GAMMA_RANGE)
@@ -80,7 +79,7 @@ class ChannelPanel(QWidget):
         """Show the bands of the slide otherwise, which is told."""
         names = [self._list.item(row).text() for row in range(self._list.count())]
         current = self._list.currentRow()
-        self.show_styles(names, styles, self._first, self._histograms)
+        self._fill(names, styles, self._first, self._histograms)
         self._list.setCurrentRow(current)
         self._later.start()
 
@@ -98,6 +97,12 @@ class ChannelPanel(QWidget):
             pairs = zip(self._styles, self._histograms, strict=True)
             self.restyle([_windowed(style, counted) for style, counted in pairs])
 
+    def tell_now(self) -> None:
+        """Tell what was changed and is not told yet."""
+        if self._later.isActive():
+            self._later.stop()
+            self._tell()
+
     def show_styles(
         self,
         names: Sequence[str],
@@ -105,7 +110,7 @@ class ChannelPanel(QWidget):
         first: Sequence[ChannelStyle],
         histograms: Sequence[Histogram],
     ) -> None:
-        """Show the bands of another slide.
+        """Show the bands of another slide; `tell_now` comes before it.
 
         Parameters
         ----------
@@ -114,6 +119,16 @@ class ChannelPanel(QWidget):
         histograms
             One per band, or none when they are not known yet.
         """
+        self._later.stop()
+        self._fill(names, styles, first, histograms)
+
+    def _fill(
+        self,
+        names: Sequence[str],
+        styles: Sequence[ChannelStyle],
+        first: Sequence[ChannelStyle],
+        histograms: Sequence[Histogram],
+    ) -> None:
         self._styles, self._first = list(styles), tuple(first)
         self._histograms = histograms
         self._is_contrast_due = False
@@ -160,6 +175,9 @@ class ChannelPanel(QWidget):
         layout.addWidget(self._histogram)
         layout.addLayout(form)
         layout.addLayout(buttons)
+
+    def _tell(self) -> None:
+        self.restyled.emit(tuple(self._styles))
 
     def _show_current(self, row: int) -> None:
         has = 0 <= row < len(self._styles)

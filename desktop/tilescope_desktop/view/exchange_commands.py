@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PySide6.QtWidgets import QFileDialog
 
 from tilescope.domain.counts import counted
-from tilescope.errors import UsageError
+from tilescope.domain.slide import SlideInfo
+from tilescope.errors import TilescopeError, UsageError
 from tilescope.exchange.findings import Finding
 from tilescope.jobs.export_objects import ExportRequest, ExportResult, export_objects
 from tilescope.jobs.import_objects import (
@@ -18,14 +19,17 @@ from tilescope.jobs.import_objects import (
     OnCount,
     import_objects,
 )
+from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
-from tilescope_desktop.bridge.lending import lend
+from tilescope_desktop.bridge.lending import Lender
 from tilescope_desktop.bridge.work import Job, Report
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.notices import subject
+from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.named_file import completed
 from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 
 #: Formats by the ending of the file's name; the first is offered first.
@@ -56,6 +60,7 @@ class ObjectExchange:
     notices: NoticeBar
     _job: Job | None = None
     _going: object = None
+    _imports: list[tuple[Path, Path]] = field(default_factory=list)
 
     def choose_import(self) -> None:
         """Import a file that the user chooses."""
@@ -69,44 +74,74 @@ class ObjectExchange:
         if name:
             self.take_objects(Path(name))
 
-    def take_objects(self, file: Path) -> None:
-        """Import the objects of a file onto the slide in front."""
+    def take_objects(self, file: Path, slide: Path | None = None) -> None:
+        """Import the objects of a file onto an open slide, by default the one in front.
+
+        What comes while a file is imported is imported after it.
+        """
         tab = self.window.tab
-        if tab is None:
+        if slide is None and tab is not None:
+            slide = tab.path
+        if slide is None:
             self.window.show_error(UsageError(f"{file.name}: open the slide it belongs to first"))
             return
-        slide, status = str(tab.path), self.window.status
+        self._imports.append((file, slide))
+        if len(self._imports) == 1:
+            self._import_next()
+
+    def _import_next(self) -> None:
+        """Begin with the first of the files that wait; it waits until it is done."""
+        if not self._imports:
+            return
+        file, slide = self._imports[0]
+        tabs = [tab for tab in self.window.all_tabs if subject(tab.path) == subject(slide)]
+        if not tabs:
+            reason = f"{slide.name} is not open; open it first"
+            self.window.show_error(UsageError(f"{file.name} was not imported: {reason}"))
+            self._end_import()
+            return
+        self._import(file, self.window.tab if self.window.tab in tabs else tabs[0])
+
+    def _end_import(self) -> None:
+        del self._imports[:1]
+        self._import_next()
+
+    def _import(self, file: Path, tab: SlideTab) -> None:
+        slide, info, status = str(tab.path), tab.source.info, self.window.status
         going = status.begin(f"Importing {file.name} (Esc cancels)")
+        plane = tab.planes.place
 
         def done(result: ImportResult) -> None:
+            onto = "" if tab is self.window.tab else f" on {tab.path.name}"
+            where = "" if result.plane is None else f" on {_plane_text(info, plane)}"
             end()
             self.notices.settle(file)
             objects = counted(result.objects, "object")
-            self._say(f"{objects} from {file.name}{_left_out(result.left_out)}")
+            self._say(f"{objects} from {file.name}{onto}{where}{_left_out(result.left_out)}")
 
         def end() -> None:
             self._end_job(going)
+            self._end_import()
 
-        self._begin_job(
-            going,
-            lend(
-                self.annotations,
-                self.window.work,
-                "import",
-                lambda path, token, report: import_objects(
-                    ImportRequest(path, file, slide), token, _counter(report)
-                ),
-                done,
-                lambda n: status.tell(going, f"Importing {file.name}: {_going_on(n)}"),
-                end,
+        lender = Lender(self.annotations, self.window.work, self.bench.slides[tab])
+        job = lender.lend(
+            "import",
+            lambda path, token, report: import_objects(
+                ImportRequest(path, file, slide, plane), token, _counter(report)
             ),
+            done,
+            lambda n: status.tell(going, f"Importing {file.name}: {_going_on(n)}"),
+            end,
         )
+        self._begin_job(going, job)
+        if job is None:
+            self._end_import()
 
     def choose_export(self) -> None:
         """Export the objects of the slide in front to a file that the user names."""
         tab = self.window.tab
         slide = self.bench.front_slide
-        if tab is None or slide is None or slide.number is None:
+        if tab is None or slide is None or not self._has_objects(slide):
             self.window.show_error(UsageError("there are no objects on this slide to export"))
             return
         titles = ";;".join(title for _, title, _ in _EXPORTS)
@@ -138,11 +173,17 @@ class ObjectExchange:
             self.notices.fail(error, subject(out))
 
         request = ExportRequest(project.path, format_name, out, str(tab.path))
+
+        def run(token: CancellationToken, report: Report) -> ExportResult:
+            now = replace(request, project=self._settled(request.project))
+            token.raise_if_cancelled()
+            return export_objects(now, token, _counter(report))
+
         self._begin_job(
             going,
             self.window.work.start(
                 "export",
-                lambda token, report: export_objects(request, token, _counter(report)),
+                run,
                 done,
                 failed,
                 lambda n: status.tell(going, f"Exporting to {out.name}: {_going_on(n)}"),
@@ -156,10 +197,26 @@ class ObjectExchange:
         if job is None or job.token.is_cancelled:
             return False
         job.cancel()
+        del self._imports[1:]
         self.window.status.tell(self._going, "Cancelling…")
         return True
 
     # -- inside -----------------------------------------------------------------------------------
+
+    def _has_objects(self, slide: OpenSlide) -> bool:
+        """Tell whether there may be objects on a slide, or are about to be."""
+        fresh = self.annotations.fresh
+        return slide.number is not None or any(one.slide.is_same(slide) for one in fresh)
+
+    def _settled(self, path: Path) -> Path:
+        """Wait until all that was drawn is in the project, and return where that is; any thread.
+
+        One that is lent had everything in it before.
+        """
+        try:
+            return self.annotations.desk.wait(lambda project: project.path)
+        except TilescopeError:
+            return path
 
     def _begin_job(self, going: object, job: Job | None) -> None:
         if job is None:
@@ -206,6 +263,12 @@ def exchange_commands(exchange: ObjectExchange) -> list[Command]:
 def _going_on(count: object) -> str:
     assert isinstance(count, int)  # of ``_counter``
     return f"{counted(count, 'object')} (Esc cancels)"
+
+
+def _plane_text(info: SlideInfo, plane: tuple[int, int]) -> str:
+    """Return a plane by those numbers of it that the slide has several of."""
+    axes = (("focal plane", info.z, plane[0]), ("time", info.t, plane[1]))
+    return ", ".join(f"{name} {place + 1}" for name, count, place in axes if count > 1)
 
 
 def _left_out(findings: Sequence[Finding]) -> str:

@@ -12,7 +12,6 @@ from tilescope.domain.annotation import Annotation
 from tilescope.store.project import Project
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.model.commands import Command
-from tilescope_desktop.model.project_tasks import all_of
 from tilescope_desktop.model.tools.tool import Draw
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.tool_bench import ToolBench
@@ -126,17 +125,11 @@ class _Habits:
 
     def select_kind(self, kind: str) -> None:
         """Select all objects of a kind whose class is shown."""
-        annotations, slide = self._annotations, self._bench.front_slide
-        if slide is None or annotations.project is None or annotations.is_lent:
-            return
-        style = annotations.style
+        style, slide = self._annotations.style, self._bench.front_slide
         for one in ("annotations", "detections"):
             style = style.switched(f"shows_{one}", one == kind)
-        annotations.desk.ask(
-            lambda project: all_of(project, slide, style),
-            lambda ids: annotations.select(slide, ids),
-            annotations.failed.emit,
-        )
+        if slide is not None:
+            self._annotations.select_all(slide, style)
 
     def toggle_lock(self) -> None:
         """Lock the selected objects, or unlock them when all are locked."""

@@ -62,9 +62,15 @@ class HierarchyPanel(ListingPanel):
         layout.addWidget(self.tree)
         layout.addWidget(hint)
         self.due.connect(self._load)
+        self.outdated.connect(self._drop)
         annotations.selection_changed.connect(self._follow_selection)
 
     # -- reading ----------------------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        """Show nothing of another slide, nor what is read of it still."""
+        self._turn += 1
+        self._clear()
 
     def _load(self) -> None:
         self._turn += 1

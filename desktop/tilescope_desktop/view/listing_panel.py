@@ -20,10 +20,12 @@ _LATER_MS = 250
 class ListingPanel(QWidget):
     """Objects of the slide in front, read by a worker while they can be seen.
 
-    ``due`` asks whoever extends this to list anew; ``shown`` tells that it is done.
+    ``due`` asks whoever extends this to list anew; ``shown`` tells that it is done. ``outdated``
+    tells that what is listed is of another slide than the one in front, and must not stay.
     """
 
     due = Signal()
+    outdated = Signal()
     shown = Signal()
 
     def __init__(
@@ -40,6 +42,7 @@ class ListingPanel(QWidget):
         self._front = front
         self._work = work
         self._is_following = False
+        self._listed_slide: OpenSlide | None = None
         self._later = QTimer(self, interval=_LATER_MS, singleShot=True)
         self._later.timeout.connect(self.due)
         annotations.changed.connect(self.reload)
@@ -48,6 +51,13 @@ class ListingPanel(QWidget):
         """List anew, soon: many edits in a row are one reading."""
         if not self._later.isActive():
             self._later.start()
+
+    def turn_to_front(self) -> None:
+        """List the slide that is in front now."""
+        if self._listed_slide is not self._slide:
+            self._listed_slide = self._slide
+            self.outdated.emit()
+        self.reload()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """List the objects; called by Qt."""

@@ -99,6 +99,7 @@ class MainWindow(QMainWindow):
         self._actions: dict[str, QAction] = {}
         self._broken: dict[str, TilescopeError] = {}
         self._first: dict[SlideTab, tuple[ChannelStyle, ...]] = {}
+        self._styled: SlideTab | None = None
         self._closers: list[Callable[[], bool]] = []
         self.tabs = SlidePages()
         self.tabs.front_changed.connect(self._tab_changed)
@@ -137,7 +138,12 @@ class MainWindow(QMainWindow):
         """Every open slide, from left to right."""
         return self.tabs.slides
 
-    def open_slide(self, path: Path, then: Callable[[SlideTab], None] | None = None) -> None:
+    def open_slide(
+        self,
+        path: Path,
+        then: Callable[[SlideTab], None] | None = None,
+        on_failed: Callable[[], None] = lambda: None,
+    ) -> None:
         """Open a slide in a tab; the window stays usable meanwhile and says when it fails."""
         going = self.status.begin(f"Opening {path.name}…")
 
@@ -151,6 +157,7 @@ class MainWindow(QMainWindow):
         def fail(error: BaseException) -> None:
             self.status.end(going)
             self.notices.fail(_told(error), subject(path), "open")
+            on_failed()
 
         self.work.start(
             "open",
@@ -330,7 +337,8 @@ class MainWindow(QMainWindow):
         self.tab_changed.emit(tab)
 
     def _show_channels(self) -> None:
-        tab = self.tab
+        self.channels.tell_now()  # what was changed last is of the slide that was in front
+        tab = self._styled = self.tab
         if tab is None or tab not in self._first:
             self.channels.show_styles((), (), (), ())
             return
@@ -338,8 +346,8 @@ class MainWindow(QMainWindow):
         self._show_counts(tab)
 
     def _restyle(self, styles: tuple[Any, ...]) -> None:
-        if self.tab is not None:
-            self.tab.restyle(styles)
+        if self._styled is not None and self._styled in self._first:
+            self._styled.restyle(styles)
 
     def _welcome_text(self) -> str:
         open_keys = self.keys.get("file.open")

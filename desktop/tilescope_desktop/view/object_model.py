@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
@@ -46,6 +44,10 @@ class ObjectModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
+    def drop_rows(self) -> None:
+        """Show no rows, under the titles of the table before until there is another."""
+        self.show_rows(None if self._rows is None else self._rows.emptied())
+
     def filter(self, words: str) -> None:
         """Show the rows that have every word."""
         self.beginResetModel()
@@ -53,9 +55,9 @@ class ObjectModel(QAbstractTableModel):
         self._arrange()
         self.endResetModel()
 
-    def table(self, places: Iterable[int]) -> str:
+    def table(self, places: NDArray[np.intp]) -> str:
         """Return shown rows as text, with titles, for a table of another program."""
-        return "" if self._rows is None else self._rows.table(self._order[list(places)].tolist())
+        return "" if self._rows is None else self._rows.table(self._order[places])
 
     def object_row(self, index: Index) -> int:
         """Return the row of the table behind."""

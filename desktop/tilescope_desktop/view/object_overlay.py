@@ -92,7 +92,7 @@ class ObjectOverlay(QObject):
         shown, wished = self._picture, self._wish
         if self._zooms.isActive() or self._later.isActive():
             return False
-        if wished is None or (wished.slide is None and not self._live):
+        if wished is None or (wished.slide is None and not self._seen_live):
             return True
         return (
             shown is not None
@@ -164,7 +164,8 @@ class ObjectOverlay(QObject):
         if viewport is None:
             return
         has_objects = project is not None and self._slide.number is not None
-        if not has_objects and not self._live:
+        live = self._seen_live
+        if not has_objects and not live:
             self._wish = self._picture = None
             self._pictures.forget(id(self))
             self._view.update()
@@ -178,12 +179,17 @@ class ObjectOverlay(QObject):
             with_margin(self._ahead(viewport)),
             self._view.devicePixelRatioF(),
             self._annotations.style,
-            tuple(self._live),
-            sum(len(live) for live in self._live),
+            live,
+            sum(map(len, live)),
         )
         if wish != self._wish:
             self._wish = wish
             self._pictures.want(id(self), wish)
+
+    @property
+    def _seen_live(self) -> tuple[LiveObjects, ...]:
+        """Objects from memory that lie on the plane that is shown."""
+        return tuple(one for one in self._live if one.plane in (None, self._slide.plane))
 
     def _ahead(self, viewport: Viewport) -> Viewport:
         """Return where a pan will be soon; whole pixels, so that pictures of it are moved."""

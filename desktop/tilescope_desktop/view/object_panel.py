@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PySide6.QtCore import QItemSelection, QModelIndex, Qt
+from numpy.typing import NDArray
+from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -25,7 +26,6 @@ from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project, rows_of
 from tilescope_desktop.bridge.work import Job, Work
 from tilescope_desktop.model.object_rows import ObjectRows
-from tilescope_desktop.model.project_tasks import MOST_SELECTED
 from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.listing_panel import ListingPanel
 from tilescope_desktop.view.object_model import ObjectModel
@@ -33,6 +33,7 @@ from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
+_ONE_ROW = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
 _FILTER = "Filter: class, unclassified, kind, locked"
 
 
@@ -76,6 +77,8 @@ class ObjectPanel(ListingPanel):
         # In the project's order until a title is clicked, and so no title says otherwise.
         self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
+        # Else Qt looks at every selected row to find out which titles to mark.
+        self.table.horizontalHeader().setSelectionModel(QItemSelectionModel(self.model, self))
         self.table.setAccessibleName("Objects")
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().setVisible(False)
@@ -97,6 +100,7 @@ class ObjectPanel(ListingPanel):
         self._count = QLabel()
         self._lay_out()
         self.due.connect(self._load)
+        self.outdated.connect(self._drop)
         annotations.selection_changed.connect(self._follow_selection)
 
     def follow_view(self) -> None:
@@ -124,10 +128,22 @@ class ObjectPanel(ListingPanel):
         layout.addWidget(self.table, 3)
         layout.addLayout(side, 1)
 
-    def _load(self) -> None:
+    def _drop(self) -> None:
+        """Show no row of another slide, nor what is read of it still."""
+        self._stop()
+        self._is_following = True
+        self.model.drop_rows()
+        self._is_following = False
+        self._count.setText("")
+        self._show_histogram()
+
+    def _stop(self) -> None:
         if self._job is not None:
             self._job.cancel()
             self._job = None
+
+    def _load(self) -> None:
+        self._stop()
         tab, project = self._front(), self._annotations.project
         slide = self._slide
         if tab is None or slide is None or slide.number is None or project is None:
@@ -188,22 +204,29 @@ class ObjectPanel(ListingPanel):
         self._show_count()
         self._show_histogram()
 
+    def _chosen(self) -> NDArray[np.intp]:
+        """Return the places of the selected rows, ``int[n]``, ascending."""
+        # Asking Qt for the rows makes an object of each, which takes seconds for many.
+        spans = self.table.selectionModel().selection()
+        parts = [spans.at(number) for number in range(spans.count())]
+        places = [np.arange(part.top(), part.bottom() + 1) for part in parts]
+        return np.unique(np.concatenate([np.zeros(0, np.intp), *places]))
+
     def _copy(self) -> None:
-        places = sorted(index.row() for index in self.table.selectionModel().selectedRows())
-        if places:
+        places = self._chosen()
+        if len(places):
             QGuiApplication.clipboard().setText(self.model.table(places))
 
     def _fly(self, index: QModelIndex) -> None:
         self.fly_to(self.model.object_row(index))
 
     def _choose(self, _new: QItemSelection, _old: QItemSelection) -> None:
-        tab, rows = self._front(), self.model.rows
-        if self._is_following or tab is None or rows is None or tab not in self._bench.slides:
+        rows, slide = self.model.rows, self._listed_slide
+        if self._is_following or rows is None or slide is None:
             return
-        chosen = self.table.selectionModel().selectedRows()[:MOST_SELECTED]
-        ids = [rows.ids[self.model.object_row(index)] for index in chosen]
+        ids = [rows.ids[row] for row in self.model.order[self._chosen()].tolist()]
         if ids:
-            self._annotations.select(self._bench.slides[tab], ids)
+            self._annotations.select(slide, ids)
 
     def _follow_selection(self) -> None:
         """Mark the row of the one selected object, and bring it into sight."""
@@ -213,5 +236,6 @@ class ObjectPanel(ListingPanel):
         there = [place for place, row in enumerate(self.model.order) if rows.ids[row] == ids[0]]
         if there:
             self._is_following = True
-            self.table.selectRow(there[0])
+            # Not by ``selectRow``, which adds to what is selected while Ctrl is held.
+            self.table.selectionModel().setCurrentIndex(self.model.index(there[0], 0), _ONE_ROW)
             self._is_following = False

@@ -70,7 +70,11 @@ class OverviewMap(QWidget):
         tiles.ready.connect(self._take_tiles)
 
     def show_slide(self, slide: PictureTiles | None, plane: int = 0) -> None:
-        """Show a slide; what was seen of it is kept while only its styles or plane change."""
+        """Show a slide; what was seen of it is kept while only its styles or plane change.
+
+        A map that is hidden stays so until it is asked for.
+        """
+        is_first = self._slide is None
         keeps = slide is not None and self._slide is not None and slide.info == self._slide.info
         self._slide = slide
         self._plane = plane
@@ -89,7 +93,8 @@ class OverviewMap(QWidget):
             self._seen = QImage(width, height, QImage.Format.Format_ARGB32_Premultiplied)
             self._seen.fill(Qt.GlobalColor.transparent)
         self._lay_out(slide.info.size)
-        self.show()
+        if is_first:
+            self.show()
 
     def fit_in(self, width: int, height: int) -> None:
         """Take no more than a part of a view of so many pixels."""

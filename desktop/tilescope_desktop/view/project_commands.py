@@ -21,6 +21,7 @@ from tilescope_desktop.bridge.loans import ProjectLent
 from tilescope_desktop.bridge.project_desk import Moved, Stranded
 from tilescope_desktop.model.captions import caption
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.dropped import Over, each
 from tilescope_desktop.model.earlier_work import changed_at, moment_text
 from tilescope_desktop.model.notices import Notice, subject, subject_of, unkept, words_of
 from tilescope_desktop.model.places import PROJECT_SUFFIX
@@ -29,6 +30,7 @@ from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.named_file import completed
 from tilescope_desktop.view.notice_bar import NoticeBar
+from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.snapshot import Snapshot, picture_commands
 from tilescope_desktop.view.tool_bench import ToolBench
 
@@ -74,12 +76,10 @@ class ProjectDesktop:
     def new(self) -> None:
         """Make a project where the user wants it."""
         name, _ = QFileDialog.getSaveFileName(self.window, "New project", "", _PROJECTS)
-        if name:
-            path = Path(name)
-            path = path if path.suffix == PROJECT_SUFFIX else Path(name + PROJECT_SUFFIX)
-            if self._may_let_go():
-                self.earlier.end()
-                self.annotations.open_project(path, is_new=True, then=lambda _slides: None)
+        path = completed(self.window, name, PROJECT_SUFFIX, is_only=True)
+        if path is not None and self._may_let_go():
+            self.earlier.end()
+            self.annotations.open_project(path, is_new=True, may_replace=True)
 
     def choose(self) -> None:
         """Open a project that the user chooses."""
@@ -87,12 +87,23 @@ class ProjectDesktop:
         if name:
             self.open(Path(name))
 
-    def open(self, path: Path) -> None:
-        """Open a project and its slides."""
-        if self._may_let_go():
-            self._left = None
-            self.earlier.end()
-            self.annotations.open_project(path, then=self._open_slides)
+    def open(self, path: Path, over: Over = lambda: None) -> None:
+        """Open a project and its slides; ``over`` is told when all are there that will be."""
+        if not self._may_let_go():
+            over()
+            return
+        self._left = None
+        self.earlier.end()
+        self.annotations.open_project(
+            path, then=lambda records: self._open_slides(records, over), on_failed=over
+        )
+
+    def slides_of(self, path: Path) -> list[Path]:
+        """Return the slides that are open with a project, none when it is not the open one."""
+        project = self.annotations.project
+        if project is None or project.path != path.resolve():
+            return []
+        return [slide.path for slide in self.bench.slides.values()]
 
     def save_as(self) -> None:
         """Go on in a copy of the project where the user wants it."""
@@ -114,17 +125,25 @@ class ProjectDesktop:
             self.annotations.close_project()
             self._records = []
 
-    def show_slide(self, path: Path) -> None:
-        """Bring a slide to the front; one that is not open is opened."""
+    def show_slide(self, path: Path, over: Over = lambda: None) -> None:
+        """Bring a slide to the front; one that is not open is opened.
+
+        ``over`` is told when it is there, or has failed.
+        """
         found = [tab for tab in self.window.all_tabs if subject(tab.path) == subject(path)]
-        if not found:
+
+        def note(_tab: SlideTab) -> None:
             # What cannot be opened is not listed to be opened again.
-            self.window.open_slide(path, lambda _tab: self.annotations.remembered.note_file(path))
+            self.annotations.remembered.note_file(path)
+            over()
+
+        if not found:
+            self.window.open_slide(path, note, over)
             return
-        self.annotations.remembered.note_file(path)
         if self.window.tab not in found:
             self.window.tabs.show_slide(found[0])
             found[0].view.setFocus()
+        note(found[0])
 
     def offer_last(self) -> None:
         """Offer the project that was open when the window was closed, or died."""
@@ -231,18 +250,18 @@ class ProjectDesktop:
         )
         return answer == QMessageBox.StandardButton.Yes
 
-    def _open_slides(self, records: list[SlideRecord]) -> None:
+    def _open_slides(self, records: list[SlideRecord], over: Over = lambda: None) -> None:
         self._records = records
         open_already = {
             slide.number for slide in self.bench.slides.values() if slide.number is not None
         }
-        missing = []
+        missing, places = [], []
         for record in records[:_OPENED_WITH]:
             place = self._place_of(record)
             if place is None:
                 missing.append(record.name)
             elif record.slide not in open_already and not self._is_open(place):
-                self.window.open_slide(place)
+                places.append(place)
         if missing:
             self.notices.say(
                 f"Not where it was: {', '.join(missing)}. What was drawn on it is safe.",
@@ -251,6 +270,11 @@ class ProjectDesktop:
             )
         else:
             self.notices.take(_MISSING)
+
+        def open_slide(place: Path, over: Over) -> None:
+            self.window.open_slide(place, lambda _tab: over(), over)
+
+        each(places, open_slide, over)
 
     def _look_for_missing(self) -> None:
         """Say no longer that slides are missing once they are found."""

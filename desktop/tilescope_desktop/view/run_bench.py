@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,35 +9,39 @@ from pathlib import Path
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QDockWidget, QFileDialog, QMessageBox
 
-from tilescope.domain.geometry import Rect
 from tilescope.errors import TilescopeError, UsageError
 from tilescope.inference.backends import provider_states
-from tilescope.inference.planner import LAYOUT_VERSION
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import LEDGER_NAME
 from tilescope.jobs.running.events import RunEvent
 from tilescope.jobs.running.map_stream import STREAM_NAME
 from tilescope.ops.areas import Areas
-from tilescope.plugins.registry import FoundPlugin, discover, find_model, installed_models
-from tilescope.runtime.memory import machine_memory_bytes, rss_bytes
+from tilescope.plugins.registry import FoundPlugin, discover, installed_models
+from tilescope.runtime.memory import machine_memory_bytes
 from tilescope_desktop.bridge.annotations import Annotations
-from tilescope_desktop.bridge.lending import lend
-from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns, store_objects
-from tilescope_desktop.bridge.work import Job
+from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.kept_areas import are_kept
 from tilescope_desktop.model.live import LiveObjects
 from tilescope_desktop.model.notices import words_of
-from tilescope_desktop.model.run_settings import Extent, RunChoice, region_of, report_text
+from tilescope_desktop.model.run_requests import request_again, request_of
+from tilescope_desktop.model.run_settings import (
+    Extent,
+    RunChoice,
+    region_of,
+    report_text,
+)
 from tilescope_desktop.model.stopped_runs import StoppedRun
 from tilescope_desktop.view.broken_plugins import tell_broken
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MapBench
 from tilescope_desktop.view.map_overlay import MapOverlay
 from tilescope_desktop.view.model_adding import ModelAdding
+from tilescope_desktop.view.result_keeping import ResultKeeping
 from tilescope_desktop.view.run_areas import RunAreas
 from tilescope_desktop.view.run_panel import RunPanel
+from tilescope_desktop.view.run_words import RunWords
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.stopped_offers import StoppedOffers
 from tilescope_desktop.view.tool_bench import ToolBench
@@ -70,7 +71,11 @@ class RunBench(QObject):
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(cap)
         self._areas = RunAreas(tools, annotations, self.panel, window.work)
-        self._storing: dict[ModelRun, Job] = {}
+        self._keeping = ResultKeeping(window, annotations)
+        self._keeping.begun.connect(self._show_storing)
+        self._keeping.stored.connect(self._end_storing)
+        self._keeping.left.connect(self._leave)
+        self._words = RunWords(window, self.panel, lambda: self._is_busy)
         self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._tell_unanswered)
         self._stopped = StoppedOffers(window, annotations, self._may_go_on, self._go_on)
@@ -81,7 +86,7 @@ class RunBench(QObject):
         self.panel.providers_due.connect(self._read_providers)
         self.runs.told.connect(self._take)
         self.runs.ended.connect(self._end)
-        window.status.measure_against(lambda: self.budget_bytes)
+        window.status.measure_against(lambda: self.cap_bytes)
         window.add_panel("Models", self.panel)
         window.add_commands(self._commands())
         window.tab_changed.connect(self._turn_to)
@@ -97,10 +102,10 @@ class RunBench(QObject):
         return sum(len(live) for live in self._live.values())
 
     @property
-    def budget_bytes(self) -> int:
-        """What the whole program may take: the window as it is, and the model that it runs."""
+    def cap_bytes(self) -> int:
+        """What the model that runs may take, or else the next one."""
         caps = [run.request.memory_bytes for run in self.runs.active]
-        return rss_bytes() + max(caps, default=self.panel.memory_bytes)
+        return max(caps, default=self.panel.memory_bytes)
 
     def refresh_models(self) -> None:
         """Offer the models that are installed now."""
@@ -110,6 +115,7 @@ class RunBench(QObject):
         models = installed_models(plugins)
         self.panel.show_models([m.spec for m in models if m.spec.task != _CLICK])
         self.panel.set_ready(self._window.tab is not None)
+        self._window.refresh_commands()
 
     def _read_providers(self) -> None:
         """Ask the libraries what they run on: loading them is no cost of only looking at slides."""
@@ -142,7 +148,7 @@ class RunBench(QObject):
         """Tell whether there is no run beside what goes on, and say why where it is not seen."""
         if self._areas.is_reading:
             error = "The outlines of another run are still being read; wait for them."
-        elif self._storing:
+        elif self._keeping.is_busy:
             error = "The objects of another run are being put into the project; wait for that."
         elif any(run.is_cancelled for run in self.runs.active):
             error = "The run before has not stopped yet. " + _UNANSWERED
@@ -156,7 +162,8 @@ class RunBench(QObject):
             return
         try:
             region = region_of(choice.extent, tab.source.info, tab.view.viewport)
-            request = self._request(tab, choice, areas, region)
+            folder, plane = self._annotations.folder, tab.planes.place
+            request = request_of(choice, tab.path, tab.um_override, folder, plane, region, areas)
         except ValueError as error:
             self._refuse(UsageError(str(error)))
         except TilescopeError as error:
@@ -168,25 +175,33 @@ class RunBench(QObject):
         """Tell whether a slide is open still, and say so where it is not."""
         is_open = tab in self._window.all_tabs
         if not is_open:
-            self._show_idle("The slide was closed.")
+            self._show_idle("The slide was closed.", tab.path)
         return is_open
 
     def _run(self, tab: SlideTab, request: RunRequest) -> None:
         self._window.notices.settle(_RUN)
         run = self.runs.start(request)
         self._tabs[run] = tab
+        self._words.begin(tab.path, request.plane)
+        self._keeping.begin(run, self._tools.slides[tab])
         self._stopped.begin(run, request.out_dir.name)
         self._show_results(run, tab)
         self.panel.show_waiting("Looking at the slide…")
         self._window.refresh_commands()
 
-    def _refuse(self, error: BaseException) -> None:
-        self._show_idle(words_of(error))
+    def _refuse(self, error: BaseException, slide: Path | None = None) -> None:
+        self._show_idle(words_of(error), slide)
         self._window.show_error(error, _RUN)
 
-    def _show_idle(self, text: str) -> None:
-        """Show that nothing runs, also on what cancels a run."""
-        self.panel.show_idle(text)
+    def _show_idle(self, text: str, slide: Path | None = None) -> None:
+        """Show that nothing runs, also on what cancels a run, and what came of the last run.
+
+        Parameters
+        ----------
+        slide
+            What it ran over, by default the slide in front; the panel says it of that one only.
+        """
+        self._words.say(text, slide)
         self._window.refresh_commands()
 
     def cancel(self) -> None:
@@ -197,9 +212,8 @@ class RunBench(QObject):
         for run in self.runs.active:
             run.cancel()
             self._patience.start()
-        for job in self._storing.values():
-            job.cancel()
-        if self.runs.active or self._storing:
+        self._keeping.cancel()
+        if self.runs.active or self._keeping.is_busy:
             self.panel.show_busy("Cancelling…")
 
     def _tell_unanswered(self) -> None:
@@ -212,41 +226,13 @@ class RunBench(QObject):
 
     def _turn_to(self, tab: SlideTab | None) -> None:
         self.panel.set_ready(tab is not None)
+        self._window.refresh_commands()
         self._areas.find_classes()
 
     # -- a run ------------------------------------------------------------------------------------
 
-    def _request(
-        self, tab: SlideTab, choice: RunChoice, areas: Areas | None, region: Rect | None
-    ) -> RunRequest:
-        return self._placed(
-            RunRequest(
-                find_model(choice.model_id),
-                tab.path,
-                Path(),
-                choice.memory_bytes,
-                _core_count(),
-                provider=choice.provider,
-                region_l0=region,
-                within=areas,
-                um_per_px=tab.um_override,
-                parameters=choice.parameters,
-            ),
-            None if areas is None else areas.sha256,
-        )
-
-    def _placed(self, request: RunRequest, areas_sha256: str | None) -> RunRequest:
-        name = _name_of(request, areas_sha256)
-        return replace(request, out_dir=self._annotations.folder / "runs" / name)
-
     def _request_of(self, tab: SlideTab, stopped: StoppedRun) -> RunRequest:
-        """Return what goes on with a run that stopped, in the right place but without its areas."""
-        extent, parameters = Extent.SLIDE, stopped.parameters
-        memory, provider = stopped.memory_bytes, stopped.provider
-        choice = RunChoice(stopped.model_id, extent, memory, provider, parameters)
-        request = self._request(tab, choice, None, stopped.region_l0)
-        request = replace(request, um_per_px=stopped.um_per_px)
-        return self._placed(request, stopped.areas_sha256)
+        return request_again(stopped, tab.path, self._annotations.folder)
 
     def _may_go_on(self, tab: SlideTab, stopped: StoppedRun) -> bool:
         """Tell whether the model is the same, and what it did is still there."""
@@ -280,7 +266,7 @@ class RunBench(QObject):
     def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
         spec = run.request.model.spec
         if spec.task in _OBJECT_TASKS:
-            live = self._live[run] = LiveObjects()
+            live = self._live[run] = LiveObjects(run.request.plane)
             if tab in self._tools.overlays:
                 self._tools.overlays[tab].show_live(live)
         else:
@@ -299,69 +285,55 @@ class RunBench(QObject):
             self.maps.grow(self._maps[run], path, [area.rect_l0 for area in event.areas])
 
     def _end(self, run: ModelRun, outcome: object) -> None:
-        tab = self._tabs.pop(run)
-        is_complete = isinstance(outcome, RunReport) and outcome.status == "complete"
-        self._stopped.end(run, tab, run.request.out_dir.name, is_complete=is_complete)
+        tab, slide = self._tabs[run], run.request.slide
         if run in self._maps:
             self.maps.end(self._maps.pop(run), _map_of(outcome))
+        is_complete = isinstance(outcome, RunReport) and outcome.status == "complete"
         if isinstance(outcome, RunReport):
-            self._tell(outcome)
+            self._tell(outcome, slide)
             if is_complete and run in self._live:
-                self._keep(run, tab, outcome)
+                self._keeping.keep(run, outcome)
                 return
         elif isinstance(outcome, BaseException):
-            self._refuse(outcome)
+            self._refuse(outcome, slide)
         else:
-            self._show_idle("Cancelled.")
-        self._hide_live(run, tab)
+            self._show_idle("Cancelled.", slide)
+        if is_complete:
+            self._stopped.complete(run, run.request.out_dir.name)
+        else:
+            self._stopped.end(run, tab)
+        self._keeping.forget(run)
+        self._hide_live(run)
 
-    def _tell(self, report: RunReport) -> None:
+    def _tell(self, report: RunReport, slide: Path) -> None:
         """Say what came of a run; that it failed stays to be read, the panel shown or not."""
         text = report_text(report)
         if report.status == "failed":
-            self._refuse(TilescopeError(text))
+            self._refuse(TilescopeError(text), slide)
         else:
-            self._show_idle(text)
+            self._show_idle(text, slide)
 
-    def _keep(self, run: ModelRun, tab: SlideTab, found: RunReport) -> None:
-        """Put the objects into the project, one step to undo."""
+    def _show_storing(self, _run: ModelRun) -> None:
         self.panel.show_waiting("Putting the objects into the project…")
-
-        def done(stored: RunReport) -> None:
-            is_in = stored.status == "complete"
-            self._end_storing(run, tab)
-            self._tell(replace(found, project=stored.project) if is_in else stored)
-
-        def stopped() -> None:
-            self._end_storing(run, tab)
-            self._show_idle(
-                "The objects are not in the project. Run it again: that puts them in, and nothing "
-                f"is computed anew. The results are in {run.request.folder}"
-            )
-
-        job = lend(
-            self._annotations,
-            self._window.work,
-            "store-run",
-            lambda path, token, _report: store_objects(run.request, path, token),
-            done,
-            on_stopped=stopped,
-        )
-        if job is None:
-            self._end_storing(run, tab)
-            self._show_idle(
-                "The project takes no edits now; the results are in " + str(run.request.folder)
-            )
-            return
-        self._storing[run] = job
         self._window.refresh_commands()
 
-    def _end_storing(self, run: ModelRun, tab: SlideTab) -> None:
-        self._storing.pop(run, None)
-        self._hide_live(run, tab)
+    def _end_storing(self, run: ModelRun, stored: RunReport) -> None:
+        """Say what came of putting the objects of a run into a project."""
+        if stored.status == "complete":
+            self._stopped.complete(run, run.request.out_dir.name)
+        else:
+            self._stopped.put_off(run)
+        self._hide_live(run)
+        self._tell(stored, run.request.slide)
 
-    def _hide_live(self, run: ModelRun, tab: SlideTab) -> None:
-        live = self._live.pop(run, None)
+    def _leave(self, run: ModelRun, why: str) -> None:
+        """Say why the objects of a run are in no project."""
+        self._stopped.put_off(run)
+        self._hide_live(run)
+        self._show_idle(why, run.request.slide)
+
+    def _hide_live(self, run: ModelRun) -> None:
+        live, tab = self._live.pop(run, None), self._tabs.pop(run, None)
         if live is not None and tab in self._tools.overlays:
             self._tools.overlays[tab].hide_live(live)
 
@@ -369,7 +341,7 @@ class RunBench(QObject):
 
     def _may_close(self) -> bool:
         """Ask before something is stopped that the window does not start again by itself."""
-        if self._storing:
+        if self._keeping.is_busy:
             title, text = "Objects are being kept", _WHILE_STORING
         elif self.runs.active:
             title, text = "A model is running", _WHILE_RUNNING
@@ -381,7 +353,7 @@ class RunBench(QObject):
     def _tell_waiting(self) -> None:
         """Say why the window is still there; it answers nothing until all jobs have ended."""
         self._patience.stop()
-        if self.runs.active or self._storing:
+        if self.runs.active or self._keeping.is_busy:
             self._window.status.showMessage("Waiting for the model to stop…")
             self._window.status.repaint()
 
@@ -398,6 +370,14 @@ class RunBench(QObject):
         return [
             Command("models.add", "Add a model…", "Models", choose),
             Command(
+                "models.run",
+                "Run the model",
+                "Models",
+                self._run_chosen,
+                "Ctrl+Shift+M",
+                is_enabled=lambda: self.panel.can_run,
+            ),
+            Command(
                 "models.inside",
                 "Run a model inside…",
                 "Models",
@@ -413,17 +393,25 @@ class RunBench(QObject):
             ),
         ]
 
-    def _choose_inside(self) -> None:
-        """Show the panel, ready for a run in what is selected."""
+    def _run_chosen(self) -> None:
+        """Run the model that is chosen in the panel, where it is seen how far it is."""
+        self._show_panel()
+        self.panel.run()
+
+    def _show_panel(self) -> None:
         dock = self._window.findChild(QDockWidget, "dock-models")
         if isinstance(dock, QDockWidget):
             dock.show()
             dock.raise_()
+
+    def _choose_inside(self) -> None:
+        """Show the panel, ready for a run in what is selected."""
+        self._show_panel()
         self.panel.choose_extent(Extent.SELECTION)
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self.runs.active or self._storing) or self._areas.is_reading
+        return bool(self.runs.active or self._keeping.is_busy) or self._areas.is_reading
 
     def _offer(self, model_id: str) -> None:
         self.refresh_models()
@@ -457,25 +445,3 @@ def _map_of(outcome: object) -> Path | None:
     outputs = outcome.outputs if isinstance(outcome, RunReport) else {}
     name = outputs.get("heatmap") or outputs.get("ome-zarr")
     return Path(name) if name else None
-
-
-def _core_count() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _name_of(request: RunRequest, areas_sha256: str | None) -> str:
-    """Return a folder name that only the same run over the same slide has."""
-    said = {
-        "slide": str(request.slide.absolute()),
-        "sha256": request.model.spec.weights.sha256,
-        "version": request.model.spec.version,
-        "region": str(request.region_l0),
-        "layout": LAYOUT_VERSION,
-        "um_per_px": request.um_per_px,
-        "parameters": sorted(request.parameters.items()),
-        **({} if areas_sha256 is None else {"within": areas_sha256}),
-    }
-    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
-    return f"{request.model.spec.id}-{digest}"

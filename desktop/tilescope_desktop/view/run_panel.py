@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal
 from PySide6.QtGui import QEnterEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -24,6 +23,7 @@ from PySide6.QtWidgets import (
 from tilescope.domain.manifest import ModelSpec
 from tilescope.jobs.request import RunProgress
 from tilescope_desktop.model.run_settings import Extent, RunChoice, progress_text
+from tilescope_desktop.view.number_box import NumberBox, WholeBox
 
 #: Have the engine choose what a network runs on.
 AUTO = "auto"
@@ -42,14 +42,15 @@ class RunPanel(QWidget):
     """What the user chooses for a run, and how far it is.
 
     ``wanted`` gives a `RunChoice`, ``cancelled`` nothing; ``classes_due`` asks for
-    :meth:`show_classes`. ``providers_due`` asks once for :meth:`show_providers`, when the pointer
-    or the focus comes here.
+    :meth:`show_classes`, ``plane_due`` for the plane that was analysed. ``providers_due`` asks once
+    for :meth:`show_providers`, when the pointer or the focus comes here.
     """
 
     wanted = Signal(object)
     cancelled = Signal()
     classes_due = Signal()
     providers_due = Signal()
+    plane_due = Signal()
 
     def __init__(self, memory_bytes: int, parent: QWidget | None = None) -> None:
         """Make the panel.
@@ -62,10 +63,12 @@ class RunPanel(QWidget):
         super().__init__(parent)
         self._has_asked = False
         self._specs: list[ModelSpec] = []
-        self._boxes: dict[str, QDoubleSpinBox] = {}
+        self._boxes: dict[str, NumberBox] = {}
         self._model = QComboBox()
         self._model.currentIndexChanged.connect(self._show_model)
         self._about = QLabel(wordWrap=True)
+        self._remark = QLabel(wordWrap=True)
+        self._remark.setVisible(False)
         self._extent = QComboBox()
         for index, extent in enumerate(Extent):
             self._extent.addItem(extent.value)
@@ -76,7 +79,7 @@ class RunPanel(QWidget):
         self._class.setToolTip("The class of the outlines to run in")
         self._provider = QComboBox()
         self._offer_provider(AUTO, "The fastest, found once per model and machine")
-        self._memory = QSpinBox(suffix=" MiB")
+        self._memory = WholeBox(suffix=" MiB")
         self._memory.setRange(_LEAST_MIB, _MOST_MIB)
         self._memory.setSingleStep(_STEP_MIB)
         self._memory.setValue(memory_bytes // _MIB)
@@ -84,12 +87,14 @@ class RunPanel(QWidget):
         self._parameters = QFormLayout()
         self._parameters.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapAllRows)
         self._run = QPushButton("Run")
-        self._run.clicked.connect(self._ask)
+        self._run.clicked.connect(self.run)
         self._cancel = QPushButton("Cancel")
         self._cancel.clicked.connect(self.cancelled)
         self._bar = QProgressBar()
         self._bar.setAccessibleName("Progress of the run")
         self._text = QLabel(wordWrap=True)
+        self._plane = QPushButton("Show that plane")
+        self._plane.clicked.connect(self.plane_due)
         self._lay_out()
         self.show_idle("")
         self.set_ready(False)
@@ -151,6 +156,16 @@ class RunPanel(QWidget):
         """Say whether there is a slide to run over."""
         self._run.setEnabled(is_ready and bool(self._specs))
 
+    @property
+    def can_run(self) -> bool:
+        """Whether the model can be run now."""
+        return self._run.isEnabled() and not self._run.isHidden()
+
+    def show_remark(self, text: str) -> None:
+        """Say what has to be known before a model runs over the slide, empty for nothing."""
+        self._remark.setText(text)
+        self._remark.setVisible(bool(text))
+
     def show_progress(self, progress: RunProgress) -> None:
         """Show how far the run is."""
         self._run.setVisible(False)
@@ -165,6 +180,7 @@ class RunPanel(QWidget):
         self._run.setVisible(False)
         self._cancel.setVisible(True)
         self._bar.setVisible(True)
+        self._plane.setVisible(False)
         self.show_busy(text)
 
     def show_busy(self, text: str) -> None:
@@ -172,8 +188,9 @@ class RunPanel(QWidget):
         self._bar.setMaximum(0)
         self._text.setText(text)
 
-    def show_idle(self, text: str) -> None:
-        """Show that nothing runs, and what came of the last run."""
+    def show_idle(self, text: str, *, is_on_other_plane: bool = False) -> None:
+        """Show that nothing runs, and what came of the last run; ``plane_due`` asks to see it."""
+        self._plane.setVisible(is_on_other_plane)
         self._run.setVisible(True)
         self._cancel.setVisible(False)
         self._bar.setVisible(False)
@@ -229,9 +246,11 @@ class RunPanel(QWidget):
         above.addStretch()
         layout = QVBoxLayout(self)
         layout.addWidget(_Scrolled(choices))
+        layout.addWidget(self._remark)
         layout.addLayout(buttons)
         layout.addWidget(self._bar)
         layout.addWidget(self._text)
+        layout.addWidget(self._plane)
         for widget in (self._model, self._extent, self._class, self._provider, self._memory):
             self._leave_wheel(widget)
 
@@ -256,8 +275,8 @@ class RunPanel(QWidget):
         licence = "Licence unknown" if spec.licence == _NO_LICENCE else spec.licence
         self._about.setText(f"{spec.id} {spec.version}: {classes}. {licence}")
         for name, parameter in spec.parameters.items():
-            box = QDoubleSpinBox()
-            box.setDecimals(3)
+            box = NumberBox()
+            box.shown_decimals = 3
             box.setRange(parameter.minimum, parameter.maximum)
             box.setSingleStep((parameter.maximum - parameter.minimum) / 100)
             box.setValue(parameter.default)
@@ -279,14 +298,17 @@ class RunPanel(QWidget):
         index = self._model.currentIndex()
         return self._specs[index] if 0 <= index < len(self._specs) else None
 
-    def _ask(self) -> None:
+    def run(self) -> None:
+        """Want what is chosen."""
         spec = self._spec
         if spec is None:
             return
+        for box in (*self._boxes.values(), self._memory):
+            box.interpretText()  # the focus may still be where a number was typed
         changed = {
             name: box.value()
             for name, box in self._boxes.items()
-            if abs(box.value() - spec.parameters[name].default) > 1e-9
+            if not isclose(box.value(), spec.parameters[name].default)
         }
         self.wanted.emit(
             RunChoice(

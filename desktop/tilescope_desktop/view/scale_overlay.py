@@ -7,7 +7,8 @@ import math
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QImage, QPainter, QPen
 
-from tilescope_desktop.model.scale_bar import scale_bar
+from tilescope.domain.scale import PixelSize
+from tilescope_desktop.model.scale_bar import bar_across
 from tilescope_desktop.model.viewport import Viewport
 
 _MARGIN_PX = 16
@@ -19,11 +20,11 @@ _TICK_PX = 5
 class ScaleOverlay:
     """A bar of a round length in the lower left corner.
 
-    ``um_per_px`` is that of the slide, None when it is not calibrated: the bar then counts pixels.
+    ``pixel_size`` is that of the slide, None when it is not calibrated: the bar then counts pixels.
     """
 
     def __init__(self) -> None:
-        self.um_per_px: float | None = None
+        self.pixel_size: PixelSize | None = None
         self.is_visible = True
         self._said = ("", QFont(), 0.0)
         self._picture = QImage()
@@ -32,7 +33,7 @@ class ScaleOverlay:
         """Paint in logical pixels of the widget."""
         if not self.is_visible:
             return
-        bar = scale_bar(viewport.l0_per_px, self.um_per_px, room_px=ROOM_PX)
+        bar = bar_across(viewport, self.pixel_size, room_px=ROOM_PX)
         x, y = float(_MARGIN_PX), float(viewport.height - _MARGIN_PX)
         line = [
             QPointF(x, y - _TICK_PX),

@@ -47,6 +47,7 @@ class SideBySide(QWidget):
             for watched in (tab.view, tab.map):
                 watched.installEventFilter(self)
             tab.planes.moved.connect(self._plane_moved)
+            tab.measured_anew.connect(self._measure_anew)
         splitter.setSizes([1, 1])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -58,9 +59,10 @@ class SideBySide(QWidget):
         self._show_front()
 
     @property
-    def title(self) -> str:
-        """What the tab is called."""
-        return " | ".join(tab.path.name for tab in self.slides)
+    def names(self) -> tuple[str, str]:
+        """The names of both slides, the left one first."""
+        left, right = self.slides
+        return left.path.name, right.path.name
 
     def other(self, tab: SlideTab) -> SlideTab:
         """Return the slide beside one of them."""
@@ -79,6 +81,7 @@ class SideBySide(QWidget):
         self.link.release()
         for tab in self.slides:
             tab.planes.moved.disconnect(self._plane_moved)
+            tab.measured_anew.disconnect(self._measure_anew)
             for watched in (tab.view, tab.map):
                 watched.removeEventFilter(self)
 
@@ -127,6 +130,9 @@ class SideBySide(QWidget):
         for tab in self.slides:
             if tab.planes is bar:
                 self.bring_to_front(tab)
+
+    def _measure_anew(self) -> None:
+        self.link.measure_anew(self.front)
 
     def _show_front(self) -> None:
         for tab, side in self._sides.items():

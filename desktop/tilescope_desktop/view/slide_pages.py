@@ -6,22 +6,60 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt, Signal
-from PySide6.QtWidgets import QTabBar, QTabWidget, QWidget
+from PySide6.QtWidgets import QStyle, QStyleOptionTab, QTabBar, QTabWidget, QWidget
 
-from tilescope_desktop.model.captions import caption
+from tilescope_desktop.model.captions import caption, name_in
+from tilescope_desktop.model.tab_names import joined, parted, tab_text
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.side_by_side import SideBySide
 from tilescope_desktop.view.slide_tab import SlideTab
 
-#: A tab is as wide as so many characters at most; the middle of what is longer is left out.
+#: A tab has room for so many characters at most and so many digits at least, for each name on it;
+#: where not all tabs fit they are scrolled.
 _WIDEST_TAB_CHARS = 40
+_LEAST_NAME_DIGITS = 16
 
 
 class _TabBar(QTabBar):
+    """Tabs that say as much of their names as tells them apart."""
+
     def tabSizeHint(self, index: int) -> QSize:  # noqa: N802 - Qt's name
         """Return the size of a tab; called by Qt."""
-        widest = _WIDEST_TAB_CHARS * self.fontMetrics().averageCharWidth()
+        chars = _WIDEST_TAB_CHARS * len(self._names_of(index))
+        widest = chars * self.fontMetrics().averageCharWidth()
         return super().tabSizeHint(index).boundedTo(QSize(widest, self.maximumHeight()))
+
+    def minimumTabSizeHint(self, index: int) -> QSize:  # noqa: N802 - Qt's name
+        """Return how far a tab may shrink; called by Qt."""
+        hint, whole = self.tabSizeHint(index), super().tabSizeHint(index)
+        metrics, names = self.fontMetrics(), self._names_of(index)
+        beside = whole.width() - metrics.horizontalAdvance(joined(names))
+        least = metrics.horizontalAdvance(joined(["0" * _LEAST_NAME_DIGITS] * len(names)))
+        return hint.boundedTo(QSize(beside + least, hint.height()))
+
+    def initStyleOption(self, option: QStyleOptionTab, index: int) -> None:  # noqa: N802 - Qt's name
+        """Say what is painted on a tab; called by Qt."""
+        super().initStyleOption(option, index)
+        name = QStyle.SubElement.SE_TabBarTabText
+        room = self.style().subElementRect(name, option, self).width()
+        option.text = caption(self._text(index, room))
+
+    def _names_of(self, index: int) -> list[str]:
+        return parted(name_in(self.tabText(index)))
+
+    def _text(self, index: int, room_px: int) -> str:
+        """Return as much of the names on a tab as there is room for."""
+        metrics, names = self.fontMetrics(), self._names_of(index)
+        whole = joined(names)
+        if metrics.horizontalAdvance(whole) <= room_px:
+            return whole
+        others = {name for tab in range(self.count()) for name in self._names_of(tab)}
+        chars = min(len(whole), room_px // max(1, metrics.averageCharWidth()))
+        text = tab_text(names, chars, others)
+        while chars > 1 and metrics.horizontalAdvance(text) > room_px:
+            chars -= 1
+            text = tab_text(names, chars, others)
+        return text
 
 
 class SlidePages(QTabWidget):
@@ -62,6 +100,14 @@ class SlidePages(QTabWidget):
         return page if isinstance(page, SideBySide) else None
 
     @property
+    def in_sight(self) -> list[SlideTab]:
+        """The slides that can be seen now."""
+        page = self.currentWidget()
+        if isinstance(page, SideBySide):
+            return list(page.slides)
+        return [page] if isinstance(page, SlideTab) else []
+
+    @property
     def slides(self) -> list[SlideTab]:
         """Every open slide, from left to right."""
         found: list[SlideTab] = []
@@ -85,6 +131,11 @@ class SlidePages(QTabWidget):
             if self.pair is not None:
                 self.pair.bring_to_front(tab)
 
+    def step(self, by: int) -> None:
+        """Bring to the front the tab that is so many farther to the right, round and round."""
+        if self.count():
+            self.setCurrentIndex((self.currentIndex() + by) % self.count())
+
     def take(self, tab: SlideTab) -> None:
         """Let go of a slide; the one beside it gets the tab for itself."""
         with self._one_change():
@@ -105,7 +156,7 @@ class SlidePages(QTabWidget):
             pair.close_wanted.connect(self.close_wanted)
             pair.link.changed.connect(self.link_changed)
             pair.separate_wanted.connect(lambda: self.separate(left))
-            self.insertTab(index, pair, caption(pair.title))
+            self.insertTab(index, pair, caption(joined(pair.names)))
             self.setTabToolTip(index, "\n".join(str(tab.path) for tab in pair.slides))
             self.setCurrentIndex(index)
         # The one beside it has moved it when it got its new size.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QEvent
+from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QWidget
 
+from tilescope.domain.scale import PixelSize
 from tilescope.domain.slide import SlideId
 from tilescope.io.source import SlideSource
 from tilescope.ops.compose import ChannelStyle
@@ -24,9 +25,11 @@ _MARGIN_PX = 12
 class SlideTab(QWidget):
     """A slide that is open; it is closed with the tab.
 
-    ``um_override`` is what the user says of the size of a pixel; ``identity`` what projects know
-    the slide by, None where it cannot be in one.
+    ``um_override`` is what the user says of the size of a pixel, ``measured_anew`` tells that it is
+    another one; ``identity`` what projects know the slide by, None where it cannot be in one.
     """
+
+    measured_anew = Signal()
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class SlideTab(QWidget):
         self.view.viewport_changed.connect(self.map.follow)
         self.map.moved.connect(self._go)
         self.map.zoomed.connect(self._zoom)
-        self.scale.um_per_px = self.um_per_px
+        self.scale.pixel_size = self.pixel_size
         self.planes = PlaneBar(source.info, self)
         self.planes.moved.connect(self._show_plane)
         self.view.show_slide(self._pictures)
@@ -66,8 +69,15 @@ class SlideTab(QWidget):
         return self._pictures.id
 
     @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a level-0 pixel, as the user or else the slide says; None if neither."""
+        if self.um_override is not None:
+            return PixelSize(self.um_override, self.um_override)
+        return self.source.info.pixel_size
+
+    @property
     def um_per_px(self) -> float | None:
-        """Micrometres per level-0 pixel, as the user or else the slide says; None if neither."""
+        """Micrometres per level-0 pixel on average: for magnifications and areas, not lengths."""
         if self.um_override is not None:
             return self.um_override
         size = self.source.info.pixel_size
@@ -88,9 +98,12 @@ class SlideTab(QWidget):
 
     def override_um_per_px(self, um_per_px: float | None) -> None:
         """Measure with another pixel size from now on; None goes back to the slide's own."""
+        before = self.um_per_px
         self.um_override = um_per_px
-        self.scale.um_per_px = self.um_per_px
+        self.scale.pixel_size = self.pixel_size
         self.view.update()
+        if self.um_per_px != before:
+            self.measured_anew.emit()
 
     def close_slide(self) -> None:
         """Give back the file and its tiles."""

@@ -13,6 +13,7 @@ from PySide6.QtGui import (
     QContextMenuEvent,
     QFocusEvent,
     QImage,
+    QInputDevice,
     QKeyEvent,
     QMouseEvent,
     QNativeGestureEvent,
@@ -31,17 +32,11 @@ from tilescope_desktop.model.pointer import Pointer, PointerKind
 from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import Canvas
+from tilescope_desktop.view.glide import Glide
 
 #: One notch of a mouse wheel.
 _NOTCH = 120
 _ZOOM_PER_NOTCH = 1.25
-#: Share of its speed that a flung slide keeps per frame, and where it stops, in pixels per frame.
-_GLIDE = 0.92
-_GLIDE_END = 0.5
-_LEAST_FLING = 4.0
-#: Held still so long before it is let go, the slide stays where it is.
-_HELD_S = 0.08
-_FRAME_MS = 16
 #: Nearer than this to where a button went down, in pixels, letting it go is a click and no drag.
 _CLICK_PX = 5.0
 #: Two fingers that pinch turn a little, too; the slide turns when they mean it.
@@ -73,10 +68,10 @@ class SlideView(QWidget):
     """One slide, panned and zoomed.
 
     ``on_pointer`` gets what the mouse does; when it returns False, or while space or the middle
-    button is held, the mouse moves the slide. One button acts at a time: what others do before it
-    is let go is nothing. ``menu_wanted`` tells where the right button was clicked, None for the
-    key. ``on_alt_wheel`` gets the notches of the wheel while Alt is held; when it returns False,
-    the wheel zooms.
+    button is held, the mouse moves the slide; flung, it glides on until it is moved otherwise. One
+    button acts at a time: what others do before it is let go is nothing. ``menu_wanted`` tells
+    where the right button was clicked, None for the key. ``on_alt_wheel`` gets the notches of the
+    wheel while Alt is held; when it returns False, the wheel zooms.
     """
 
     viewport_changed = Signal(object)
@@ -100,17 +95,14 @@ class SlideView(QWidget):
         self._canvas = Canvas()
         self._cursor: QPointF | None = None
         self._drag: QPointF | None = None
-        self._velocity = QPointF()
         self._left = QPointF()
-        self._dragged_at = 0.0
         self._held: Qt.MouseButton | None = None
         self._clicked_at: QPointF | None = None
         self._is_hand = False
         self._tool_cursor = self.cursor()
         self._has_space = False
         self._twist_deg = 0.0
-        self._glide = QTimer(self, interval=_FRAME_MS)
-        self._glide.timeout.connect(self._glide_on)
+        self._glide = Glide(self._drag_by, self)
         self._moved_at: float | None = None
         self._painted_at = 0.0
         self._rest_s = 0.0
@@ -157,6 +149,7 @@ class SlideView(QWidget):
         else:
             self._canvas.clear()
         if slide is None:
+            self._glide.stop()
             self._viewport = None
             self._service.loader.want(id(self), ())
             self.update()
@@ -175,6 +168,7 @@ class SlideView(QWidget):
 
     def fit(self) -> None:
         """Show the whole slide."""
+        self._glide.stop()
         if self._slide is not None:
             self._set_viewport(
                 Viewport.fitted(self._slide.info.size, max(1, self.width()), max(1, self.height()))
@@ -186,10 +180,8 @@ class SlideView(QWidget):
 
         The middle stays on the slide, unless a view follows another one that goes farther.
         """
-        if self._slide is not None:
-            moved = viewport.resized(self.width(), self.height())
-            size = self._slide.info.size
-            self._set_viewport(moved.kept_on(size) if stays_on_slide else moved)
+        self._glide.stop()
+        self._go_to(viewport, stays_on_slide=stays_on_slide)
 
     def zoom(self, factor: float, at: Point | None = None) -> None:
         """Enlarge by a factor, the slide staying where ``at`` is on the widget."""
@@ -201,12 +193,22 @@ class SlideView(QWidget):
 
         What is no whole one yet is left for the next time.
         """
+        self._glide.stop()
+        self._drag_by(dx, dy)
+
+    def _drag_by(self, dx: float, dy: float) -> None:
         ratio = self.devicePixelRatioF()
         self._left += QPointF(dx, dy)
         step = QPointF(round(self._left.x() * ratio), round(self._left.y() * ratio)) / ratio
         self._left -= step
         if self._viewport is not None and not step.isNull():
-            self.move_to(self._viewport.panned(step.x(), step.y()))
+            self._go_to(self._viewport.panned(step.x(), step.y()))
+
+    def _go_to(self, viewport: Viewport, *, stays_on_slide: bool = True) -> None:
+        if self._slide is not None:
+            moved = viewport.resized(self.width(), self.height())
+            size = self._slide.info.size
+            self._set_viewport(moved.kept_on(size) if stays_on_slide else moved)
 
     def _set_viewport(self, viewport: Viewport) -> None:
         if self._moved_at is None:
@@ -317,9 +319,9 @@ class SlideView(QWidget):
         if self._drag is not None:  # its button was let go where no one saw it
             self._end_drag()
         # A click that stops the slide is for nothing else.
-        self._clicked_at = None if self._glide.isActive() else event.position()
-        self._glide.stop()
-        self._velocity, self._left = QPointF(), QPointF()
+        self._clicked_at = None if self._glide.is_on else event.position()
+        self._glide.begin_drag()
+        self._left = QPointF()
         self._cursor = event.position()
         self._held = button
         if self._moves_slide(event):
@@ -340,8 +342,7 @@ class SlideView(QWidget):
         if self._drag is not None:
             step = event.position() - self._drag
             self._drag = event.position()
-            self._dragged_at = time.perf_counter()
-            self._velocity = self._velocity * 0.5 + step * 0.5
+            self._glide.drag(step)
             self.pan(step.x(), step.y())
         else:
             self._tell(PointerKind.MOVE, event)
@@ -357,10 +358,8 @@ class SlideView(QWidget):
         self._held = self._clicked_at = None
         if is_pan:
             self._end_drag()
-            is_still = time.perf_counter() - self._dragged_at > _HELD_S
-            speed = math.hypot(self._velocity.x(), self._velocity.y())
-            if not is_still and not is_click and speed > _LEAST_FLING:
-                self._glide.start()
+            if not is_click:
+                self._glide.let_go()
         else:
             self._tell(PointerKind.RELEASE, event)
         if is_click and button == Qt.MouseButton.RightButton:
@@ -391,7 +390,6 @@ class SlideView(QWidget):
         at = Point(event.position().x(), event.position().y())
         match event.gestureType():
             case Qt.NativeGestureType.ZoomNativeGesture:
-                self._glide.stop()
                 self.zoom(max(_LEAST_PINCH, 1 + event.value()), at)
             case Qt.NativeGestureType.RotateNativeGesture:
                 before = _meant(self._twist_deg)
@@ -412,7 +410,7 @@ class SlideView(QWidget):
         """Zoom at the cursor; a trackpad's two fingers pan; called by Qt."""
         self._glide.stop()
         event.accept()
-        pixels, angle, modifiers = event.pixelDelta(), event.angleDelta(), event.modifiers()
+        angle, modifiers = event.angleDelta(), event.modifiers()
         has_alt = bool(modifiers & Qt.KeyboardModifier.AltModifier)
         # With Alt held some systems say that the wheel was turned sideways.
         notches = ((angle.y() or angle.x()) if has_alt else angle.y()) / _NOTCH
@@ -424,8 +422,8 @@ class SlideView(QWidget):
             )
             QApplication.sendEvent(self, moved)
             return
-        if not pixels.isNull() and not modifiers & Qt.KeyboardModifier.ControlModifier:
-            self.pan(pixels.x(), pixels.y())
+        if _is_by_fingers(event) and not modifiers & Qt.KeyboardModifier.ControlModifier:
+            self.pan(event.pixelDelta().x(), event.pixelDelta().y())
         else:
             at = event.position()
             self.zoom(_ZOOM_PER_NOTCH**notches, Point(at.x(), at.y()))
@@ -483,12 +481,12 @@ class SlideView(QWidget):
             )
         )
 
-    def _glide_on(self) -> None:
-        self._velocity *= _GLIDE
-        if math.hypot(self._velocity.x(), self._velocity.y()) < _GLIDE_END:
-            self._glide.stop()
-            return
-        self.pan(self._velocity.x(), self._velocity.y())
+
+def _is_by_fingers(event: QWheelEvent) -> bool:
+    """Tell whether a trackpad was stroked; wheels of mice tell of pixels on some systems, too."""
+    is_pad = event.deviceType() == QInputDevice.DeviceType.TouchPad
+    has_phase = event.phase() != Qt.ScrollPhase.NoScrollPhase
+    return (is_pad or has_phase) and not event.pixelDelta().isNull()
 
 
 def _meant(twist_deg: float) -> float:

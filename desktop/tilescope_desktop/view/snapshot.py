@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QBuffer, QByteArray, QIODevice
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, QTimer
 from PySide6.QtGui import QImage, QImageWriter, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QFileDialog
 
@@ -17,8 +18,8 @@ from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.work import Report
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.object_wish import transform_of
-from tilescope_desktop.model.scale_bar import scale_bar
-from tilescope_desktop.model.view_svg import object_groups, view_svg
+from tilescope_desktop.model.scale_bar import bar_across
+from tilescope_desktop.model.view_svg import object_groups, shown_in, view_svg
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_overlay import MapOverlay
 from tilescope_desktop.view.scale_overlay import ROOM_PX
@@ -29,12 +30,17 @@ _FILES = "PNG (*.png);;SVG: picture, with outlines as lines (*.svg)"
 _ENDINGS = (".png", ".svg")
 #: More outlines than these are no drawing that anyone would edit, nor one that programs open.
 _MOST_OUTLINES = 20_000
+#: How long a picture waits for all of the view to be painted, and how often that is looked at.
+_PATIENCE_S = 10.0
+_LOOK_EVERY_MS = 30
+_NOT_SHARP = "; parts of it were not sharp yet, take it again when they are"
 
 
-class Snapshot:
-    """Takes pictures of the view in front."""
+class Snapshot(QObject):
+    """Takes pictures of the view in front, when all that it shows is painted."""
 
     def __init__(self, window: MainWindow, bench: ToolBench, annotations: Annotations) -> None:
+        super().__init__(window)
         self._window = window
         self._bench = bench
         self._annotations = annotations
@@ -55,45 +61,87 @@ class Snapshot:
 
     def save(self, path: Path) -> None:
         """Save what the view shows, as the file's ending says."""
-        tab = self._window.tab
-        if tab is None:
-            return
-        if path.suffix.casefold() == ".svg":
-            self._save_svg(tab, path)
-            return
-        if _painted(tab).save(str(path), "PNG"):
-            self._say(f"Saved {path.name}")
-        else:
-            self._window.show_error(_unwritable(path))
+        is_drawing = path.suffix.casefold() == ".svg"
+        keep = self._save_svg if is_drawing else self._save_png
+        self._when_sharp(lambda tab, still: keep(tab, path, still))
 
     def copy(self) -> None:
         """Put what the view shows on the clipboard."""
-        tab = self._window.tab
-        if tab is not None:
+
+        def put(tab: SlideTab, still: str) -> None:
             QApplication.clipboard().setPixmap(_painted(tab))
-            self._say("Copied what the view shows")
+            self._say(f"Copied what the view shows{still}")
+
+        self._when_sharp(put)
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _save_svg(self, tab: SlideTab, path: Path) -> None:
+    def _when_sharp(self, take: Callable[[SlideTab, str], None]) -> None:
+        """Take a picture of the slide in front when it is sharp, or has not become so for long.
+
+        ``take`` gets the slide, and words on what is missing: none as a rule.
+        """
+        tab = self._window.tab
+        if tab is None:
+            return
+        if self._is_sharp(tab):
+            take(tab, "")
+            return
+        going = self._window.status.begin("Picture of the view: waiting until it is sharp…")
+        until = time.monotonic() + _PATIENCE_S
+        looks = QTimer(self, interval=_LOOK_EVERY_MS)
+
+        def look() -> None:
+            is_open = tab in self._window.all_tabs
+            is_sharp = is_open and self._is_sharp(tab)
+            if is_open and not is_sharp and time.monotonic() < until:
+                return
+            looks.stop()
+            looks.deleteLater()
+            self._window.status.end(going)
+            if is_open:
+                take(tab, "" if is_sharp else _NOT_SHARP)
+
+        looks.timeout.connect(look)
+        looks.start()
+
+    def _is_sharp(self, tab: SlideTab) -> bool:
+        objects = self._bench.overlays.get(tab)
+        maps = (one for one in tab.view.overlays if isinstance(one, MapOverlay))
+        return (
+            tab.view.is_sharp
+            and (objects is None or objects.is_current)
+            and all(one.is_current for one in maps)
+        )
+
+    def _save_png(self, tab: SlideTab, path: Path, still: str) -> None:
+        if _painted(tab).save(str(path), "PNG"):
+            self._say(f"Saved {path.name}{still}")
+        else:
+            self._window.show_error(_unwritable(path))
+
+    def _save_svg(self, tab: SlideTab, path: Path, still: str) -> None:
         viewport = tab.view.viewport
         if viewport is None:
             return
         image, look = _slide_picture(tab), self._look(tab)
         style, transform = self._annotations.style, transform_of(viewport, 1.0)
-        bar = scale_bar(viewport.l0_per_px, tab.um_per_px, room_px=ROOM_PX)
+        bar = bar_across(viewport, tab.pixel_size, room_px=ROOM_PX)
 
         def run(_token: CancellationToken, _report: Report) -> int:
             found = look()
-            drawn = object_groups(found, transform, style) if found is not None else ()
+            shown = None if found is None else shown_in(found, style)
+            drawn = object_groups(shown, transform, style) if shown is not None else ()
             size = viewport.width, viewport.height
             _write(path, "".join(view_svg(size, _png(image), drawn, bar)))
-            return 0 if found is None else len(found)
+            return 0 if shown is None else len(shown)
 
         self._window.work.start(
             "picture",
             run,
-            lambda count: self._say(f"Saved {path.name} with {counted(count, 'object')} as lines"),
+            lambda count: self._say(
+                f"Saved {path.name} with {counted(count, 'object')} as lines{still}"
+            ),
             self._window.show_error,
         )
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from html import escape
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QResizeEvent
+from PySide6.QtGui import QPalette, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QPushButton, QSizePolicy, QStatusBar, QWidget
 
 from tilescope.domain.geometry import Point
 from tilescope.io.cache import TileCache
-from tilescope.runtime.memory import machine_memory_bytes, program_rss_bytes
+from tilescope.runtime.memory import program_rss_bytes, rss_bytes
 from tilescope_desktop.model.readout import (
     bytes_text,
     magnification_text,
@@ -19,8 +19,11 @@ from tilescope_desktop.model.readout import (
     place_text,
 )
 from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.theme import warning_color
 
 _MEMORY_EVERY_MS = 1000
+#: What the window may take besides tiles once it is used: objects, and libraries that load later.
+OBJECT_BYTES = 512 << 20
 
 
 class _News(QLabel):
@@ -62,7 +65,8 @@ class Status(QStatusBar):
     def __init__(self, caches: tuple[TileCache, ...], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._caches = caches
-        self._budget_bytes: Callable[[], int] = machine_memory_bytes
+        self._cap_bytes: Callable[[], int] = lambda: 0
+        self._first_bytes: int | None = None
         self._front: SlideTab | None = None
         self._under: SlideTab | None = None
         self._going: dict[object, str] = {}
@@ -162,7 +166,7 @@ class Status(QStatusBar):
         if tab is not self.tab:
             self._look_at(None if tab is self._front else tab)
             self.show_view()
-        self._place.setText(place_text(point_l0, tab.um_per_px))
+        self._place.setText(place_text(point_l0, tab.pixel_size))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
         """Notice that the mouse is over the slide beside no longer; called by Qt."""
@@ -189,18 +193,48 @@ class Status(QStatusBar):
     def _show_news(self) -> None:
         self._news.say(self._passing or self.going)
 
-    def measure_against(self, budget_bytes: Callable[[], int]) -> None:
-        """Show memory beside what the whole program may take, which is asked for every time."""
-        self._budget_bytes = budget_bytes
+    def measure_against(self, cap_bytes: Callable[[], int]) -> None:
+        """Count what a model may take, which is asked for every time, to what the program may."""
+        self._cap_bytes = cap_bytes
         self._show_memory()
 
+    @property
+    def budget_bytes(self) -> int:
+        """What the program may take: the window as it was shown first, what it holds, a model."""
+        first = rss_bytes() if self._first_bytes is None else self._first_bytes
+        return first + self._most_tile_bytes + OBJECT_BYTES + self._cap_bytes()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Note what the window takes before there is anything in it; called by Qt."""
+        if self._first_bytes is None:
+            self._first_bytes = rss_bytes()
+            self._show_memory()
+        super().showEvent(event)
+
+    @property
+    def _most_tile_bytes(self) -> int:
+        return sum(cache.use.max_bytes for cache in self._caches)
+
     def _show_memory(self) -> None:
-        uses = [cache.use for cache in self._caches]
-        held, most = sum(u.size_bytes for u in uses), sum(u.max_bytes for u in uses)
-        taken, budget = bytes_text(program_rss_bytes()), bytes_text(self._budget_bytes())
-        self._memory.setText(f"{taken} / {budget}")
+        taken, budget = program_rss_bytes(), self.budget_bytes
+        tiles = bytes_text(sum(cache.use.size_bytes for cache in self._caches))
+        first = budget - self._most_tile_bytes - OBJECT_BYTES - self._cap_bytes()
+        self._memory.setText(f"{bytes_text(taken)} / {bytes_text(budget)}")
+        self._warn_of_memory(is_over=taken > budget)
+        over = "This is more than foreseen: close slides. " if taken > budget else ""
         self._memory.setToolTip(
-            f"Tilescope takes {taken} of memory now and may take {budget}: the window as it is, "
-            "and for a model what Memory in the Models panel says. Tiles are "
-            f"{bytes_text(held)} of it, at most {bytes_text(most)}."
+            f"{over}Tilescope takes {bytes_text(taken)} of memory now and may take "
+            f"{bytes_text(budget)}: {bytes_text(first)} for the window as it began, "
+            f"{bytes_text(OBJECT_BYTES)} for objects, {bytes_text(self._cap_bytes())} for a model "
+            "as Memory in the Models panel says, and what tiles take. Tiles are "
+            f"{tiles} of it, at most {bytes_text(self._most_tile_bytes)}."
         )
+
+    def _warn_of_memory(self, *, is_over: bool) -> None:
+        """Have the memory stand out, also for who sees no colours, or as everything else does."""
+        font, palette = self.font(), self.palette()
+        font.setBold(is_over)
+        if is_over:
+            palette.setColor(QPalette.ColorRole.WindowText, warning_color(palette))
+        self._memory.setFont(font)
+        self._memory.setPalette(palette)

@@ -74,24 +74,35 @@ class StoppedOffers(QObject):
             progress.tiles_total,
             None if areas is None else areas.sha256,
             0 if areas is None else len(areas),
+            request.plane,
         )
         if time.monotonic() - self._written.get(run, -_EVERY_S) >= _EVERY_S:
             self._written[run] = time.monotonic()
             self._kept.keep(self._now[run])
 
-    def end(self, run: ModelRun, tab: SlideTab, name: str, *, is_complete: bool) -> None:
-        """Note that a run has ended; of one in a part of the slide it is asked at once.
+    def complete(self, run: ModelRun, name: str) -> None:
+        """Note that nothing is left to be done of a run."""
+        self._now.pop(run, None)
+        self._written.pop(run, None)
+        self._kept.forget(name)
+
+    def end(self, run: ModelRun, tab: SlideTab) -> None:
+        """Note that a run stopped; of one in a part of the slide it is asked at once.
 
         What is in view or selected may be something else soon.
         """
         stopped = self._now.pop(run, None)
         self._written.pop(run, None)
-        if is_complete:
-            self._kept.forget(name)
-        elif stopped is not None:
+        if stopped is not None:
             self._kept.keep(stopped)
-            if stopped.is_partial:
+            if stopped.is_partial and tab in self._window.all_tabs:
                 self._offer(tab, stopped)
+
+    def put_off(self, run: ModelRun) -> None:
+        """Note that what a complete run found is in no project yet; the slide asks next time."""
+        self._written.pop(run, None)
+        if run in self._now:
+            self._kept.keep(self._now.pop(run))
 
     # -- inside -----------------------------------------------------------------------------------
 

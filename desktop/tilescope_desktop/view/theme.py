@@ -66,6 +66,9 @@ _OUTLINED = (
 _INSIDE_OUTLINED = ("QScrollBar", "QHeaderView")
 _OUTLINED_LIGHT = "#a2aab6"
 _OUTLINED_DARK = "#adb5c1"
+_WARNING_LIGHT = "#b42318"
+_WARNING_DARK = "#ff9b8f"
+_MIDDLE_GREY = 128
 
 
 def is_dark(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> bool:
@@ -79,6 +82,12 @@ def is_dark(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = Non
     if theme is Theme.SYSTEM:
         return (scheme or app.styleHints().colorScheme()) == Qt.ColorScheme.Dark
     return theme is Theme.DARK
+
+
+def warning_color(palette: QPalette) -> QColor:
+    """Return the colour of words that warn, to be read on the window of a palette."""
+    is_bright = palette.color(_ROLE.Window).lightness() > _MIDDLE_GREY
+    return QColor(_WARNING_LIGHT if is_bright else _WARNING_DARK)
 
 
 def apply_theme(app: QApplication, theme: Theme, scheme: Qt.ColorScheme | None = None) -> None:

@@ -190,11 +190,11 @@ class ToolBench(QObject):
         self._show_cursor(tab)
 
     def release(self, tab: SlideTab) -> None:
-        """Forget a tab that is closed."""
-        overlay, slide = self.overlays.pop(tab, None), self.slides.pop(tab, None)
+        """Forget a tab that is closed; a shape that is begun on it is finished if it can be."""
         if self._under is tab:
-            self.tool.cancel()
+            self._finish_on(tab)
             self._under = None
+        overlay, slide = self.overlays.pop(tab, None), self.slides.pop(tab, None)
         if overlay is not None:
             overlay.close()
             overlay.deleteLater()
@@ -238,10 +238,10 @@ class ToolBench(QObject):
         return tuple(one for one in self.annotations.selected if one.plane == here)
 
     @property
-    def um_per_px(self) -> float | None:
-        """Micrometres per level-0 pixel of the slide that the tool works on."""
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a level-0 pixel of the slide that the tool works on."""
         tab = self.tab
-        return None if tab is None else tab.um_per_px
+        return None if tab is None else tab.pixel_size
 
     def pixels(self) -> Pixels | None:
         """Return what the view that the tool works on shows of its slide."""
@@ -310,6 +310,14 @@ class ToolBench(QObject):
         self._tell_pending()
         return True
 
+    def _finish_on(self, tab: SlideTab) -> None:
+        """Keep the shape that is begun on a slide, and say so; what is none yet is dropped."""
+        wishes = self.tool.finish() if self.tool.is_busy and tab in self.slides else ()
+        self.tool.cancel()
+        if wishes:
+            self._hand_over(tab, wishes)
+            self.annotations.said.emit(f"The shape begun on {tab.path.name} was finished")
+
     def _hand_over(self, tab: SlideTab, wishes: Wishes) -> None:
         """Have wishes fulfilled, and say when nothing will be seen of them."""
         notes = self.annotations
@@ -344,7 +352,7 @@ class ToolBench(QObject):
     def _slide_of(self, tab: SlideTab) -> OpenSlide:
         slide = self.slides[tab]
         slide.plane = _plane(tab)
-        slide.pixel_size = _pixel_size(tab)
+        slide.pixel_size = tab.pixel_size
         return slide
 
     def _preview(self, tab: SlideTab) -> Preview:
@@ -363,9 +371,3 @@ class ToolBench(QObject):
 def _plane(tab: SlideTab) -> tuple[int, int]:
     z_count = tab.source.info.z
     return tab.planes.plane % z_count, tab.planes.plane // z_count
-
-
-def _pixel_size(tab: SlideTab) -> PixelSize | None:
-    if tab.um_override is not None:
-        return PixelSize(tab.um_override, tab.um_override)
-    return tab.source.info.pixel_size

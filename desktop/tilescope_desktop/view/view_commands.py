@@ -84,6 +84,7 @@ def view_commands(window: MainWindow) -> list[Command]:
         move("turn-back", "Turn back", "Ctrl+Left", lambda tab: _turn(tab, -_TURN_DEG)),
         move("flip", "Flip left and right", "Ctrl+Shift+F", _flip),
         *_plane_commands(window),
+        *_slide_commands(window),
         command(
             "map",
             "Overview map",
@@ -141,6 +142,23 @@ def _plane_commands(window: MainWindow) -> list[Command]:
         command(
             "previous-time", "Previous time point", "Shift+PgDown", lambda planes: planes.t, -1
         ),
+    ]
+
+
+def _slide_commands(window: MainWindow) -> list[Command]:
+    """Return the commands that bring the slides of other tabs to the front."""
+
+    def command(key: str, title: str, shortcut: str, by: int) -> Command:
+        def run() -> None:
+            window.tabs.step(by)
+            if window.tab is not None:
+                window.tab.view.setFocus()
+
+        return Command(f"view.{key}", title, "View", run, shortcut, lambda: window.tabs.count() > 1)
+
+    return [
+        command("next-slide", "Next slide", "Ctrl+Tab", 1),
+        command("previous-slide", "Previous slide", "Ctrl+Shift+Tab", -1),
     ]
 
 

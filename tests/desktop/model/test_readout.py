@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope_desktop.model.captions import caption
-from tilescope_desktop.model.readout import magnification_text, rounded
+from tilescope_desktop.model.readout import magnification_text, place_text, rounded
 from tilescope_desktop.model.viewport import Viewport
 
 
@@ -50,3 +51,12 @@ def test_no_figure_stands_for_nothing(value: float, text: str) -> None:
 
 def test_a_name_is_one_line_and_keeps_its_ampersands() -> None:
     assert caption("R&D\nslide.svs") == "R&&D slide.svs"
+
+
+@pytest.mark.parametrize("edge", [-0.04, -0.0, 0.04])
+def test_at_the_edge_there_is_no_minus(edge: float) -> None:
+    at_edge = Point(edge, edge)
+    assert place_text(at_edge, None) == "0, 0 px"
+    assert place_text(at_edge, PixelSize(0.5, 0.5)) == "0, 0 px   0.0, 0.0 µm"
+    far = place_text(Point(edge, 4000), PixelSize(0.5, 0.5))
+    assert far == "0, 4000 px   0.000, 2.000 mm"

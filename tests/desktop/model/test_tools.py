@@ -10,6 +10,7 @@ import pytest
 import shapely
 
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope_desktop.model.pointer import Pointer, PointerKind
 from tilescope_desktop.model.tools.brush import BrushTool
 from tilescope_desktop.model.tools.polygon import FreehandTool, PolygonTool, PolylineTool
@@ -36,13 +37,15 @@ from tilescope_desktop.model.tools.tool import (
 from tilescope_desktop.model.tools.vertices import VertexTool
 from tilescope_desktop.model.tools.wand import WandTool
 
+HALF_UM = PixelSize(0.5, 0.5)
+
 
 @dataclass
 class Desk:
     """A scene that is what a test says."""
 
     selected: tuple[Selected, ...] = ()
-    um_per_px: float | None = 0.5
+    pixel_size: PixelSize | None = HALF_UM
     shown: Pixels | None = None
 
     def pixels(self) -> Pixels | None:
@@ -93,7 +96,7 @@ def test_a_rectangle_is_between_two_corners_whichever_comes_first() -> None:
 
 
 def test_what_is_about_to_be_drawn_is_shown_with_its_size() -> None:
-    tool = RectangleTool(Desk(um_per_px=0.5), "r", "R")
+    tool = RectangleTool(Desk(pixel_size=HALF_UM), "r", "R")
     tool.press(at(0, 0))
     tool.move(at(100, 40))
     assert tool.is_busy
@@ -115,7 +118,7 @@ def test_an_ellipse_fills_its_box() -> None:
 
 
 def test_a_line_tells_its_length_and_snaps_to_eighths_of_a_turn() -> None:
-    tool = LineTool(Desk(um_per_px=0.5), "l", "L")
+    tool = LineTool(Desk(pixel_size=HALF_UM), "l", "L")
     tool.press(at(0, 0))
     tool.move(at(30, 40))
     assert tool.preview.text == "25.0 µm"
@@ -125,25 +128,25 @@ def test_a_line_tells_its_length_and_snaps_to_eighths_of_a_turn() -> None:
 
 
 def test_lengths_without_a_pixel_size_are_pixels() -> None:
-    tool = LineTool(Desk(um_per_px=None), "l", "L")
+    tool = LineTool(Desk(pixel_size=None), "l", "L")
     tool.press(at(0, 0))
     tool.move(at(30, 40))
     assert tool.preview.text == "50 px"
 
 
 def test_a_ruler_measures_and_draws_nothing() -> None:
-    tool = RulerTool(Desk(um_per_px=2.0), "x", "Ruler")
+    tool = RulerTool(Desk(pixel_size=PixelSize(2, 2)), "x", "Ruler")
     assert drag(tool, at(0, 0), at(0, 1000)) == []
     assert tool.preview.text == "2.000 mm"
 
 
 def test_a_ruler_tells_what_it_measured_by_the_pixel_size_of_now() -> None:
-    scene = Desk(um_per_px=None)
+    scene = Desk(pixel_size=None)
     tool = RulerTool(scene, "x", "Ruler")
     drag(tool, at(0, 0), at(30, 40))
     line = tool.preview.shape
     assert tool.preview.text == "50 px"
-    scene.um_per_px = 2.0
+    scene.pixel_size = PixelSize(2, 2)
     assert tool.preview.text == "100.0 µm"
     assert tool.preview.shape is line
     tool.cancel()
@@ -230,7 +233,7 @@ def test_a_polygon_can_be_drawn_by_hand_in_one_drag() -> None:
 
 
 def test_a_polyline_stays_open() -> None:
-    tool = PolylineTool(Desk(um_per_px=1.0), "v", "V")
+    tool = PolylineTool(Desk(pixel_size=PixelSize(1, 1)), "v", "V")
     click(tool, 0, 0)
     click(tool, 100, 0)
     tool.move(at(100, 50))

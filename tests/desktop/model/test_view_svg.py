@@ -14,7 +14,7 @@ from tilescope.domain.annotation import Annotation, ObjectKind
 from tilescope_desktop.model.object_style import UNCLASSIFIED, ObjectStyle
 from tilescope_desktop.model.scale_bar import scale_bar
 from tilescope_desktop.model.view_parts import view_of_annotations
-from tilescope_desktop.model.view_svg import object_groups, view_svg
+from tilescope_desktop.model.view_svg import object_groups, shown_in, view_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HALF = np.array([[0.5, 0.0, -10.0], [0.0, 0.5, 20.0]])
@@ -28,7 +28,8 @@ def annotation(
 
 
 def drawn(*found: Annotation, style: ObjectStyle | None = None) -> Tree.Element:
-    groups = object_groups(view_of_annotations(found), HALF, style or ObjectStyle())
+    style = style or ObjectStyle()
+    groups = object_groups(shown_in(view_of_annotations(found), style), HALF, style)
     bar = scale_bar(2.0, 0.25, room_px=160)
     return Tree.fromstring("".join(view_svg((400, 300), PNG, groups, bar)))
 

@@ -51,6 +51,7 @@ class PaintTool(Tool, ABC):
         self._target: Selected | None = None
         self._stroke: shapely.Geometry | None = None
         self._last: Point | None = None
+        self._l0_per_px = 1.0
         self._is_down = False
 
     @property
@@ -91,9 +92,13 @@ class PaintTool(Tool, ABC):
 
     def release(self, pointer: Pointer) -> Wishes:
         """Draw what was painted."""
+        return self.finish()
+
+    def finish(self) -> Wishes:
+        """Draw what was painted, even if the button is down."""
         if not self._is_down:
             return ()
-        wishes = self._result(pointer)
+        wishes = self._result()
         self.cancel()
         self._preview = Preview(ring=self._ring())
         return wishes
@@ -114,6 +119,7 @@ class PaintTool(Tool, ABC):
         return areas[0] if wants and areas else None
 
     def _dab(self, pointer: Pointer) -> None:
+        self._l0_per_px = pointer.l0_per_px
         found = self._area(pointer)
         if found is not None:
             parts = [found] if self._stroke is None else [self._stroke, found]
@@ -124,10 +130,10 @@ class PaintTool(Tool, ABC):
             self._stroke = thin if thin.is_valid and thin.area > 0 else self._stroke
         self._preview = Preview(self._stroke, self._mode is _Mode.SUBTRACT, ring=self._ring())
 
-    def _result(self, pointer: Pointer) -> Wishes:
+    def _result(self) -> Wishes:
         if self._stroke is None:
             return ()
-        stroke = _thinned(self._stroke, _FINE_PX * pointer.l0_per_px)
+        stroke = _thinned(self._stroke, _FINE_PX * self._l0_per_px)
         if self._target is None:
             return (Draw(stroke),)
         before = self._target.geometry

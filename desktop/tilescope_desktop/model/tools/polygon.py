@@ -155,8 +155,7 @@ class PolylineTool(PathTool):
     """An open line of several parts, its length beside the cursor."""
 
     def _text(self, line: np.ndarray) -> str:
-        length = float(np.hypot(*np.diff(line, axis=0).T).sum())
-        return length_text(length, self.scene.um_per_px)
+        return length_text(line, self.scene.pixel_size)
 
     def _shape(self) -> shapely.Geometry | None:
         if len(self._corners) < 2:

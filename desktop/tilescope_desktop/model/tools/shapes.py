@@ -89,8 +89,9 @@ class DragTool(Tool, ABC):
 
     def _text(self, start: Point, pointer: Pointer) -> str:
         left, top, right, bottom = _box(start, pointer)
-        sides = [right - left, bottom - top]
-        return " x ".join(length_text(side, self.scene.um_per_px) for side in sides)
+        sides = [[(left, top), (right, top)], [(left, top), (left, bottom)]]
+        ways = [pointer.frame.to_l0(np.array(side)) for side in sides]
+        return " x ".join(length_text(way, self.scene.pixel_size) for way in ways)
 
     @abstractmethod
     def _shape(self, start: Point, pointer: Pointer) -> shapely.Geometry:
@@ -119,9 +120,7 @@ class LineTool(DragTool):
         return shapely.LineString([(start.x, start.y), (end.x, end.y)])
 
     def _text(self, start: Point, pointer: Pointer) -> str:
-        end = _snapped(start, pointer)
-        length = math.hypot(end.x - start.x, end.y - start.y)
-        return length_text(length, self.scene.um_per_px)
+        return length_text(points_of([start, _snapped(start, pointer)]), self.scene.pixel_size)
 
 
 class RulerTool(LineTool):
@@ -136,7 +135,7 @@ class RulerTool(LineTool):
         shown = self._preview
         if shown.shape is None:
             return shown
-        text = length_text(shapely.length(shown.shape), self.scene.um_per_px)
+        text = length_text(shapely.get_coordinates(shown.shape), self.scene.pixel_size)
         return shown if text == shown.text else replace(shown, text=text)
 
     def _drawn(self, start: Point, pointer: Pointer) -> Wishes:

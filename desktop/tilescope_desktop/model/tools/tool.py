@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tilescope.domain.annotation import Author, ObjectKind
 from tilescope.domain.geometry import Point
+from tilescope.domain.scale import PixelSize
 from tilescope_desktop.model.frame import LEVEL, Box, Frame
 from tilescope_desktop.model.pointer import Pointer
 
@@ -191,8 +192,8 @@ class Scene(Protocol):
         ...
 
     @property
-    def um_per_px(self) -> float | None:
-        """Micrometres per level-0 pixel."""
+    def pixel_size(self) -> PixelSize | None:
+        """Size of a level-0 pixel."""
         ...
 
     def pixels(self) -> Pixels | None:
@@ -303,11 +304,12 @@ class MoveTool(Tool):
         return (Pick(pointer.at_l0, reach, pointer.has_shift or pointer.has_control),)
 
 
-def length_text(length_px: float, um_per_px: float | None) -> str:
-    """Return a length in the unit people read."""
-    if um_per_px is None:
-        return f"{length_px:.0f} px"
-    length_um = length_px * um_per_px
+def length_text(way_l0: Line, pixel_size: PixelSize | None) -> str:
+    """Return how long a way over the slide is, in the unit people read."""
+    x, y = np.diff(way_l0, axis=0).T
+    if pixel_size is None:
+        return f"{np.hypot(x, y).sum():.0f} px"
+    length_um = float(np.hypot(x * pixel_size.um_x, y * pixel_size.um_y).sum())
     return f"{length_um / 1000:.3f} mm" if length_um >= 1000 else f"{length_um:.1f} µm"
 
 
