@@ -83,12 +83,15 @@ def test_holes_on_a_large_image_are_named(tmp_path, drawn, one_by_one):
     assert shapely.from_wkb(one_by_one(read_coco(tmp_path / "c"))[0].geometry).area == 81
 
 
-@given(st.lists(st.integers(0, 2**32 - 1), max_size=30))
+@given(
+    st.lists(st.integers(0, 2**32 - 1), max_size=30) | st.lists(st.integers(0, 2**19), max_size=30)
+)
 def test_packing_is_that_of_the_reference(counts):
     mask = pytest.importorskip("pycocotools.mask")
     text = packed_counts(counts)
     assert unpacked_counts(text) == counts
-    if counts and sum(counts) < 2**31:
+    # The reference writes past its buffer where most counts take all six letters it has for each.
+    if counts and sum(counts) < 2**24:
         side = max(1, sum(counts))
         packed = mask.frPyObjects({"size": [side, 1], "counts": counts}, side, 1)
         assert packed["counts"].decode() == text
