@@ -23,5 +23,5 @@ class ValueBox(NumberBox):
 
     def fit(self, span: float, *, are_whole: bool) -> None:
         """Show the digits, and take the steps, that values want which differ by ``span``."""
-        self.shown_decimals = decimals_of(span)
+        self.shown_decimals = 0 if are_whole else decimals_of(span)
         self.setSingleStep(step_of(span, are_whole=are_whole))
