@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from PySide6.QtCore import QLocale, QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from tilescope.io.cache import TileCache, shared_cache
@@ -36,18 +37,22 @@ from tilescope_desktop.view.run_bench import RunBench
 from tilescope_desktop.view.theme import Theme, apply_theme
 from tilescope_desktop.view.view_commands import file_commands, view_commands
 
-#: What the window may hold in tiles by default, half of it as pictures.
-TILE_BYTES = 224 << 20
+#: What the window may hold in tiles, three quarters of it as pictures: so many times what fills its
+#: screen, within bounds.
+_SCREENS = 20
+TILE_BYTES, _MOST_TILE_BYTES = 160 << 20, 512 << 20
 _SWITCH_S = 0.0005
 #: With fewer cores, Qt's own threads for smooth scaling would wait behind those that decode.
 _CORES_FOR_QT = 4
 
 
-def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> MainWindow:
+def make_window(tile_bytes: int | None = None, folder: Path | None = None) -> MainWindow:
     """Return a window with everything in it; the application has to exist.
 
     Parameters
     ----------
+    tile_bytes
+        What it may hold in tiles; by default `TILE_BYTES`, and more for a large screen.
     folder
         Where projects go that nobody made; the user's data folder by default.
     """
@@ -57,6 +62,7 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     sys.setswitchinterval(_SWITCH_S)
     if (os.cpu_count() or 1) < _CORES_FOR_QT:
         os.environ.setdefault("QT_NO_GUI_THREADPOOL", "1")
+    tile_bytes = tile_bytes or _tile_bytes()
     raw = shared_cache()
     raw.resize(tile_bytes // 4)
     tiles = TileService(TileCache(tile_bytes - tile_bytes // 4), raw)
@@ -77,6 +83,13 @@ def make_window(tile_bytes: int = TILE_BYTES, folder: Path | None = None) -> Mai
     PresetBar(window, ChannelPresets(folder or data_folder()))
     load_libraries(window.work)
     return window
+
+
+def _tile_bytes() -> int:
+    screen = QGuiApplication.primaryScreen()
+    size, ratio = screen.size(), screen.devicePixelRatio()
+    screen_bytes = round(4 * size.width() * size.height() * ratio**2)
+    return min(max(TILE_BYTES, _SCREENS * screen_bytes), _MOST_TILE_BYTES)
 
 
 def annotating(window: MainWindow) -> Annotating:

@@ -18,7 +18,7 @@ from tests.gui.hand import Hand
 from tilescope.domain.scale import AtObjectSize
 from tilescope.io.cache import shared_cache
 from tilescope.runtime.memory import rss_bytes
-from tilescope_desktop.app import run_bench
+from tilescope_desktop.app import TILE_BYTES, run_bench
 from tilescope_desktop.model.run_settings import Extent, RunChoice
 from tilescope_desktop.view import status
 from tilescope_desktop.view.status import OBJECT_BYTES
@@ -197,7 +197,7 @@ def test_the_status_bar_says_what_the_program_takes_of_what_it_may(hand: Hand) -
     shown = re.search(r"(\d+ [MG]iB) for the window as it began", label.toolTip())
     assert shown is not None
     assert bytes_of(shown[1]) == pytest.approx(rss_bytes(), rel=0.25)
-    budget = bytes_of(shown[1]) + (224 << 20) + OBJECT_BYTES + (2 << 30)
+    budget = bytes_of(shown[1]) + TILE_BYTES + OBJECT_BYTES + (2 << 30)
     hand.qtbot.waitUntil(lambda: budget_of(label) == pytest.approx(budget, rel=0.05), timeout=5000)
     taken, _, _ = label.text().partition(" / ")
     mine = psutil.Process().memory_info().rss
@@ -207,7 +207,7 @@ def test_the_status_bar_says_what_the_program_takes_of_what_it_may(hand: Hand) -
     found = re.search(r"Tiles are (\d+ MiB) of it, at most (\d+) MiB\.", label.toolTip())
     assert found is not None
     assert bytes_of(found[1]) == pytest.approx(tiles, abs=2**20)
-    assert found[2] == "224"
+    assert int(found[2]) << 20 == TILE_BYTES
 
 
 def test_while_a_model_runs_its_own_cap_counts(hand: Hand) -> None:

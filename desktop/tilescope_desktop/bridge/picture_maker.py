@@ -131,12 +131,12 @@ class PictureMaker:
         try:
             has_more = plane.maker.step()
             self._steps += 1
-            if not has_more:
-                trim()  # what reading a million objects leaves in pieces, some tens of megabytes
             if has_more and self._steps % _STEPS_BETWEEN:
                 return
             for view, where in list(self._far.items()):
                 self._paint(view, where, is_near=False)
+            if not has_more:
+                trim()  # what a million objects leave in pieces, some tens of megabytes
         except (TilescopeError, OSError) as error:
             self._leave()
             self._post(error)

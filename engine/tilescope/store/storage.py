@@ -30,6 +30,8 @@ _NOT_SHARED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PRO
 """What SQLite says where the memory of a log cannot be shared."""
 _HEAD_BYTES = 100
 _CACHE_KIB = 16_384
+#: Who only reads leaves it to the system to keep pages: many are read once, as for a picture.
+_READER_CACHE_KIB = 4096
 _BUSY_S = 5.0
 _BUSY_ALONE_S = 0.5  # who has the whole file will not give it back in a moment
 _WAL_LIMIT_BYTES = 2**26
@@ -171,7 +173,8 @@ class Storage:
         if self.access.is_alone:
             # Before anything that reads: a log over a network needs memory shared by hosts.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        cache_kib = _CACHE_KIB if self.access.writes else _READER_CACHE_KIB
+        db.execute(f"PRAGMA cache_size = -{cache_kib}")
         db.execute("PRAGMA temp_store = FILE")
         if db.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
             raise ProjectError(self.path, "this is an SQLite file but not a Tilescope project")
