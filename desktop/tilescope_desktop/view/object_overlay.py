@@ -325,7 +325,7 @@ def _paint_text(painter: QPainter, shown: Preview, viewport: Viewport) -> None:
     """Paint a word below what is drawn, light on dark as slides are both."""
     if shown.line is not None and len(shown.line):
         at = shown.line[-1]
-    elif shown.shape is not None:
+    elif shown.shape is not None and not shown.shape.is_empty:
         at = shapely.get_coordinates(shown.shape)
     elif shown.at is not None:
         at = np.array((shown.at.x, shown.at.y))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -13,7 +12,6 @@ from PySide6.QtGui import (
     QContextMenuEvent,
     QFocusEvent,
     QImage,
-    QInputDevice,
     QKeyEvent,
     QMouseEvent,
     QNativeGestureEvent,
@@ -33,14 +31,13 @@ from tilescope_desktop.model.resolve import wanted
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import Canvas
 from tilescope_desktop.view.glide import Glide
+from tilescope_desktop.view.trackpad import is_by_fingers, meant_turn
 
 #: One notch of a mouse wheel.
 _NOTCH = 120
 _ZOOM_PER_NOTCH = 1.25
 #: Nearer than this to where a button went down, in pixels, letting it go is a click and no drag.
 _CLICK_PX = 5.0
-#: Two fingers that pinch turn a little, too; the slide turns when they mean it.
-_TWIST_DEG = 12.0
 _LEAST_PINCH = 0.2
 #: When the repair of a frame ends, counted from the move that the frame shows: what is left until
 #: the next one is for what lies over the slide, for Qt and for the workers. It ends earlier when
@@ -71,7 +68,8 @@ class SlideView(QWidget):
     button is held, the mouse moves the slide; flung, it glides on until it is moved otherwise. One
     button acts at a time: what others do before it is let go is nothing. ``menu_wanted`` tells
     where the right button was clicked, None for the key. ``on_alt_wheel`` gets the notches of the
-    wheel while Alt is held; when it returns False, the wheel zooms.
+    wheel while Alt is held; when it returns False, the wheel zooms. ``zooms_at`` is where it is
+    zoomed without a mouse, None for the middle.
     """
 
     viewport_changed = Signal(object)
@@ -87,6 +85,7 @@ class SlideView(QWidget):
         self.overlays: list[Overlay] = []
         self.on_pointer: Callable[[Pointer], bool] = lambda _pointer: False
         self.on_alt_wheel: Callable[[float], bool] = lambda _notches: False
+        self.zooms_at: Point | None = None
         self._service = tiles
         self._slide: PictureTiles | None = None
         self._plane = 0
@@ -185,6 +184,7 @@ class SlideView(QWidget):
 
     def zoom(self, factor: float, at: Point | None = None) -> None:
         """Enlarge by a factor, the slide staying where ``at`` is on the widget."""
+        at = at or self.zooms_at
         if self._viewport is not None and self._slide is not None:
             self.move_to(self._viewport.zoomed(factor, at, slide=self._slide.info.size))
 
@@ -258,9 +258,14 @@ class SlideView(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
         """Paint the slide and what lies over it; called by Qt."""
         painter = QPainter(self)
+        try:
+            self._paint(painter)
+        finally:
+            painter.end()  # one that outlives this call ends the program
+
+    def _paint(self, painter: QPainter) -> None:
         if self._slide is None or self._viewport is None:
             painter.fillRect(self.rect(), self._canvas.background)
-            painter.end()
             return
         self._repair(self._slide, self._viewport)
         repaired_at = time.perf_counter()
@@ -270,7 +275,6 @@ class SlideView(QWidget):
         image.setDevicePixelRatio(1.0)
         for overlay in self.overlays:
             overlay.paint(painter, self._viewport)
-        painter.end()
         self._rest_s = (self._rest_s + time.perf_counter() - repaired_at) / 2
         self._moved_at = None
         self._service.loader.go_on()
@@ -392,9 +396,9 @@ class SlideView(QWidget):
             case Qt.NativeGestureType.ZoomNativeGesture:
                 self.zoom(max(_LEAST_PINCH, 1 + event.value()), at)
             case Qt.NativeGestureType.RotateNativeGesture:
-                before = _meant(self._twist_deg)
+                before = meant_turn(self._twist_deg)
                 self._twist_deg += event.value()
-                turn = _meant(self._twist_deg) - before
+                turn = meant_turn(self._twist_deg) - before
                 if self._viewport is not None and turn:
                     angle = self._viewport.rotation_deg + turn
                     self.move_to(self._viewport.rotated(angle, at))
@@ -422,7 +426,7 @@ class SlideView(QWidget):
             )
             QApplication.sendEvent(self, moved)
             return
-        if _is_by_fingers(event) and not modifiers & Qt.KeyboardModifier.ControlModifier:
+        if is_by_fingers(event) and not modifiers & Qt.KeyboardModifier.ControlModifier:
             self.pan(event.pixelDelta().x(), event.pixelDelta().y())
         else:
             at = event.position()
@@ -480,15 +484,3 @@ class SlideView(QWidget):
                 frame=Frame.turned(self._viewport.slant_deg),
             )
         )
-
-
-def _is_by_fingers(event: QWheelEvent) -> bool:
-    """Tell whether a trackpad was stroked; wheels of mice tell of pixels on some systems, too."""
-    is_pad = event.deviceType() == QInputDevice.DeviceType.TouchPad
-    has_phase = event.phase() != Qt.ScrollPhase.NoScrollPhase
-    return (is_pad or has_phase) and not event.pixelDelta().isNull()
-
-
-def _meant(twist_deg: float) -> float:
-    """Return by how much of a twist of two fingers the slide turns."""
-    return math.copysign(max(abs(twist_deg) - _TWIST_DEG, 0.0), twist_deg)
