@@ -13,6 +13,7 @@ _OTHER_WORDS = {
     "contrast": "brightness levels window",
     "channels": "brightness contrast levels window histogram",
     "keys": "shortcuts hotkeys keyboard",
+    "point by keys": "mouse cursor crosshair accessibility",
     "picture of the view": "screenshot snapshot image export",
     "pixel size": "calibration resolution scale mpp",
     "whole slide": "fit zoom home",

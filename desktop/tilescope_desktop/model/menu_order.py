@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Sequence[Sequence[str]]] = {
         ("tool.polygon", "tool.freehand", "tool.brush", "tool.wand", "tool.click"),
         ("tool.vertices", "tool.ruler"),
         ("tool.larger", "tool.smaller"),
+        ("tool.by-keys", "tool.hold-button"),
         ("tool.finish", "tool.cancel"),
     ),
     "Objects": (

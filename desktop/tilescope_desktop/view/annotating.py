@@ -21,6 +21,7 @@ from tilescope_desktop.view.class_panel import ClassPanel
 from tilescope_desktop.view.exchange_commands import ObjectExchange, exchange_commands
 from tilescope_desktop.view.file_opener import FileOpener
 from tilescope_desktop.view.hierarchy_panel import HierarchyPanel
+from tilescope_desktop.view.key_pointing import KeyPointing
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.object_menus import ObjectMenus
 from tilescope_desktop.view.object_panel import ObjectPanel
@@ -106,9 +107,10 @@ class Annotating(QObject):
 
     def _add_commands(self) -> None:
         window, desktop = self._window, self.desktop
+        by_keys = KeyPointing(window, self.bench)
 
         def cancel() -> None:
-            if not self.exchange.cancel():
+            if not self.exchange.cancel() and not by_keys.cancel():
                 self.bench.cancel()
 
         window.add_commands(project_commands(desktop))
@@ -118,6 +120,7 @@ class Annotating(QObject):
         window.menu("File").addMenu(recent)
         window.add_commands(edit_commands(self.bench, self.annotations))
         window.add_commands(tool_commands(self.bench, cancel))
+        window.add_commands(by_keys.commands())
         window.add_commands(object_commands(self.annotations))
         self.annotations.refreshed.connect(window.refresh_commands)
         self.annotations.selection_changed.connect(window.refresh_commands)
