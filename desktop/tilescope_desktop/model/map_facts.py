@@ -51,6 +51,8 @@ class MapFacts:
         The map's top left corner, x then y.
     threshold
         Probability from which on a class counts, where the map does not say which does.
+    plane
+        Focal plane and time point that it was made of, each from 0; None is any.
     """
 
     kind: MapKind
@@ -58,6 +60,11 @@ class MapFacts:
     factor: tuple[float, float]
     origin_l0: tuple[float, float]
     threshold: float = _DEFAULT_THRESHOLD
+    plane: tuple[int, int] | None = None
+
+    def is_on(self, plane: tuple[int, int]) -> bool:
+        """Tell whether it says something of a focal plane and time point."""
+        return self.plane in (None, plane)
 
 
 def facts_of(attributes: Mapping[str, Any], info: SlideInfo, slide: SlideInfo) -> MapFacts:
@@ -88,7 +95,9 @@ def facts_of(attributes: Mapping[str, Any], info: SlideInfo, slide: SlideInfo) -
     origin = _pair(own.get("origin_l0"))
     if origin is None:
         origin = _origin_by_translation(attributes, info, factor, slide)
+    plane = _plane(own.get("plane"))
     _check_on(slide, info, own, factor, origin)
+    _check_plane(slide, info, plane)
     threshold = own.get("threshold")
     is_known = isinstance(threshold, int | float) and 0 <= threshold <= 1
     return MapFacts(
@@ -97,6 +106,7 @@ def facts_of(attributes: Mapping[str, Any], info: SlideInfo, slide: SlideInfo) -
         factor,
         origin,
         float(threshold) if is_known and threshold is not None else _DEFAULT_THRESHOLD,
+        plane,
     )
 
 
@@ -200,6 +210,12 @@ def _pair(value: object) -> tuple[float, float] | None:
     return float(value[0]), float(value[1])
 
 
+def _plane(value: object) -> tuple[int, int] | None:
+    places = [value.get(axis) for axis in "zt"] if isinstance(value, dict) else []
+    found = [place for place in places if isinstance(place, int) and 0 <= place <= _FARTHEST]
+    return (found[0], found[1]) if len(found) == len("zt") else None
+
+
 def _transformed(attributes: Mapping[str, Any], info: SlideInfo, kind: str) -> tuple[float, float]:
     """Return scale or translation of the finest level, x then y."""
     try:
@@ -242,6 +258,15 @@ def _origin_by_translation(
     x, y = _transformed(attributes, info, "translation")
     ux, uy = _units(attributes, info, slide)
     return x / ux - (factor[0] - 1) / 2, y / uy - (factor[1] - 1) / 2
+
+
+def _check_plane(slide: SlideInfo, info: SlideInfo, plane: tuple[int, int] | None) -> None:
+    if plane is not None and not slide.has_plane(*plane):
+        raise UnsupportedFormat(
+            info.path,
+            f"is a map of focal plane {plane[0] + 1} at time point {plane[1] + 1}, and the slide "
+            f"in front has {slide.z} and {slide.t}; open its slide first",
+        )
 
 
 def _check_on(

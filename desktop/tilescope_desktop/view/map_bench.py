@@ -45,6 +45,7 @@ class MapBench(QObject):
         if isinstance(channels, QDockWidget):
             window.tabifyDockWidget(channels, self._dock)
             channels.raise_()
+        window.tab_opened.connect(self._follow_planes)
         window.tab_changed.connect(lambda _tab: self.changed.emit())
         window.tab_closed.connect(self.release)
         window.add_commands(
@@ -135,6 +136,7 @@ class MapBench(QObject):
 
     def _add(self, tab: SlideTab, title: str) -> MapOverlay:
         overlay = MapOverlay(tab.view, self._window.tiles, title, self)
+        overlay.show_plane(tab.planes.place)
         overlay.failed.connect(lambda text: self._window.show_error(UsageError(text)))
         layers = self._maps.setdefault(tab, [])
         # Above the maps that are there, below objects and the scale bar.
@@ -148,7 +150,13 @@ class MapBench(QObject):
         self._dock.raise_()
 
     def _open(self, overlay: MapOverlay, path: Path, *, is_alone: bool = False) -> None:
-        """Show a map once it is open; ``is_alone`` hides the others, which can be shown again."""
+        """Show a map once it is open.
+
+        Parameters
+        ----------
+        is_alone
+            Whether it hides the others of its plane, which can be shown again.
+        """
         tab = self._tab_of(overlay)
         assert tab is not None
         if overlay in self._jobs:
@@ -161,7 +169,7 @@ class MapBench(QObject):
                 # The same files were shown before; now they are looked at anew.
                 if other is not overlay and other.map is not None and other.map.path == tiles.path:
                     self.remove(other)
-                elif other is not overlay and is_alone:
+                elif other is not overlay and is_alone and _share_a_plane(other, tiles):
                     other.is_visible = False
             overlay.show_map(tiles)
             self.changed.emit()
@@ -180,6 +188,14 @@ class MapBench(QObject):
             discard=lambda tiles: tiles.close(),
         )
 
+    def _follow_planes(self, tab: SlideTab) -> None:
+        tab.planes.moved.connect(lambda _plane: self._turn(tab))
+
+    def _turn(self, tab: SlideTab) -> None:
+        for overlay in self._maps.get(tab, ()):
+            overlay.show_plane(tab.planes.place)
+        self.panel.tell_planes()
+
     def _close(self, tab: SlideTab, overlay: MapOverlay) -> None:
         job = self._jobs.pop(overlay, None)
         if job is not None:
@@ -191,6 +207,11 @@ class MapBench(QObject):
 
     def _tab_of(self, overlay: MapOverlay) -> SlideTab | None:
         return next((tab for tab, layers in self._maps.items() if overlay in layers), None)
+
+
+def _share_a_plane(overlay: MapOverlay, tiles: MapTiles) -> bool:
+    plane = None if overlay.map is None else overlay.map.facts.plane
+    return plane is None or tiles.facts.is_on(plane)
 
 
 def _title(path: Path) -> str:

@@ -23,6 +23,7 @@ from tilescope_desktop.model.map_colors import Picture
 from tilescope_desktop.model.map_facts import TILE_PX, RectL0
 from tilescope_desktop.model.object_wish import transform_of
 from tilescope_desktop.model.resolve import wanted
+from tilescope_desktop.model.run_settings import plane_text
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.canvas import Canvas
 from tilescope_desktop.view.slide_view import SlideView
@@ -39,7 +40,7 @@ _HELD: Picture = np.zeros((0, 0), np.uint32)
 
 
 class MapOverlay(QObject):
-    """One map over the view of a slide; shows nothing until there is a map.
+    """One map over the view of a slide; shows nothing until there is a map, nor on other planes.
 
     ``failed`` tells once per map why some of it cannot be shown.
     """
@@ -60,6 +61,7 @@ class MapOverlay(QObject):
         self._canvas = Canvas(is_layer=True)
         self._opacity = 0.5
         self._is_visible = True
+        self._plane = (0, 0)
         self._wish: set[TileKey] = set()
         self._stale: set[TileKey] = set()
         # Tiles that are read again, whose place shows meanwhile what they were before.
@@ -94,7 +96,7 @@ class MapOverlay(QObject):
 
     @property
     def is_visible(self) -> bool:
-        """Whether it is painted."""
+        """Whether it is painted, on its plane."""
         return self._is_visible
 
     @is_visible.setter
@@ -104,10 +106,27 @@ class MapOverlay(QObject):
         self._view.update()
 
     @property
+    def is_on_plane(self) -> bool:
+        """Whether it was made of the plane that is shown, or says no plane."""
+        return self._map is None or self._map.facts.is_on(self._plane)
+
+    @property
+    def plane_words(self) -> str:
+        """Which plane it was made of; nothing where it says none, or the slide has only one."""
+        slide, tiles = self._view.slide, self._map
+        if slide is None or tiles is None or tiles.facts.plane is None:
+            return ""
+        return plane_text(slide.info, tiles.facts.plane)
+
+    @property
+    def _is_shown(self) -> bool:
+        return self._is_visible and self.is_on_plane
+
+    @property
     def is_current(self) -> bool:
         """Tell whether all that is seen of the map is painted as it is in its files."""
         viewport = self._view.viewport
-        if self._map is None or viewport is None or not self._is_visible:
+        if self._map is None or viewport is None or not self._is_shown:
             return True
         is_quiet = not self._renews.isActive() and not self._changed and not self._stale
         ratio = self._view.devicePixelRatioF()
@@ -133,6 +152,12 @@ class MapOverlay(QObject):
             if not self._held:
                 self._canvas.soil()
             self._want()
+        self._view.update()
+
+    def show_plane(self, plane: tuple[int, int]) -> None:
+        """Follow the slide to another focal plane and time point."""
+        self._plane = plane
+        self._want()
         self._view.update()
 
     def renew(self, rects_l0: Sequence[RectL0]) -> None:
@@ -165,7 +190,7 @@ class MapOverlay(QObject):
 
     def _want(self) -> None:
         viewport = self._view.viewport
-        if self._map is None or viewport is None or not self._is_visible:
+        if self._map is None or viewport is None or not self._is_shown:
             self._wish = set()
             self._stale.clear()
             self._held.clear()
@@ -225,7 +250,7 @@ class MapOverlay(QObject):
 
     def paint(self, painter: QPainter, viewport: Viewport) -> None:
         """Paint in logical pixels of the widget."""
-        if self._map is None or not self._is_visible:
+        if self._map is None or not self._is_shown:
             return
         ratio = painter.device().devicePixelRatio()
         self._canvas.follow(self._map.frame(viewport), ratio)

@@ -26,10 +26,11 @@ from tilescope_desktop.view.swatch import SWATCH_PX, swatch, true_icon
 _RAMP_PX = 64
 #: A list of more classes would be no legend.
 _MOST_LISTED = 64
+_ELSEWHERE = "The map is of {}; go to that plane to see it"
 
 
 class MapPanel(QWidget):
-    """A row per map with its classes below; the topmost map is listed first.
+    """A row per map with its plane and classes below; the topmost map is listed first.
 
     ``show_wanted`` asks to choose one more, ``removal_wanted`` tells which is to be taken away.
     """
@@ -40,6 +41,7 @@ class MapPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._rows: list[MapOverlay] = []
+        self._planes: dict[MapOverlay, QTreeWidgetItem] = {}
         self._is_filling = False
         self._list = QTreeWidget()
         self._list.setHeaderHidden(True)
@@ -65,6 +67,7 @@ class MapPanel(QWidget):
         self._is_filling = True
         self._rows = list(reversed(maps))
         self._list.clear()
+        self._planes.clear()
         for overlay in self._rows:
             item = QTreeWidgetItem(self._list, [overlay.title])
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
@@ -72,15 +75,26 @@ class MapPanel(QWidget):
             item.setCheckState(0, shown)
             if overlay.map is not None:
                 item.setToolTip(0, str(overlay.map.path))
+                if overlay.plane_words:
+                    self._planes[overlay] = QTreeWidgetItem(item)
                 _list_classes(item, overlay.map.facts)
             item.setExpanded(True)
         self._is_filling = False
+        self.tell_planes()
         if self._rows:
             row = self._rows.index(marked) if marked in self._rows else 0
             found = self._list.topLevelItem(row)
             assert found is not None
             self._list.setCurrentItem(found)
         self._show_current()
+
+    def tell_planes(self) -> None:
+        """Say of which plane each map is, and of which it is not shown because of that."""
+        for overlay, item in self._planes.items():
+            where = overlay.plane_words
+            # What is said first is read in a narrow panel, too.
+            item.setText(0, where if overlay.is_on_plane else f"not shown here: {where}")
+            item.setToolTip(0, where if overlay.is_on_plane else _ELSEWHERE.format(where))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
         """Take the marked map away by the key; called by Qt."""

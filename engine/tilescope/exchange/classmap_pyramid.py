@@ -42,6 +42,8 @@ class MapPlace:
         Of the slide; without one, metadata are in level-0 pixels without a unit.
     slide_size
         Level-0 pixels of the slide, None when they are not known.
+    plane
+        Focal plane and time point, each from 0; None when they are not known.
     """
 
     size: Size
@@ -49,16 +51,19 @@ class MapPlace:
     origin_l0: tuple[float, float]
     pixel_size: PixelSize | None
     slide_size: Size | None = None
+    plane: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return where the map lies in level-0 pixels, x before y, for the attributes of a group.
 
         Lengths in micrometres do not say that by themselves: the pixel size may have been stated
-        by whoever ran the model.
+        by whoever ran the model. ``plane`` is ``{"z": 2, "t": 0}``, each from 0; without it the
+        map is of no plane in particular.
         """
         size = self.slide_size
         slide = {} if size is None else {"slide_size": [size.width, size.height]}
-        return {"factor": list(self.factor), "origin_l0": list(self.origin_l0), **slide}
+        plane = {} if self.plane is None else {"plane": dict(zip("zt", self.plane, strict=True))}
+        return {"factor": list(self.factor), "origin_l0": list(self.origin_l0), **slide, **plane}
 
     def transformations(self, scale: int, centred_on: int) -> list[dict[str, Any]]:
         """Return scale and translation of a level, y before x.

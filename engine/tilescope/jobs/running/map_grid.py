@@ -60,6 +60,7 @@ class MapGrid:
             (rect.x0 * factor, rect.y0 * factor),
             context.prepared.settings.pixel_size,
             context.opened.source.info.size,
+            context.request.plane,
         )
 
     def map_rect(self, rect: Rect) -> Rect:

@@ -128,6 +128,7 @@ class TileTask:
             (plan.region.x0 * factor, plan.region.y0 * factor),
             self._context.prepared.settings.pixel_size,
             self._context.opened.source.info.size,
+            self._context.request.plane,
         )
 
     def areas(self) -> list[ClassArea]:
