@@ -21,16 +21,23 @@ from tilescope_nuclick.adapter import NuClick
 FAULT = Path(__file__).parent / "fault"
 
 
+def fault():
+    return FAULT.read_text() if FAULT.exists() else ""
+
+
+while fault() == "load":
+    time.sleep(0.01)
+
+
 class Touchy(NuClick):
     """Answers as its parent does, unless a fault is named."""
 
     def decode(self, outputs, clicks, parameters, /):
-        fault = FAULT.read_text() if FAULT.exists() else ""
-        if fault == "crash":
+        if fault() == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        if fault == "leave":
+        if fault() == "leave":
             os._exit(3)
-        while fault == "hang" and FAULT.exists():
+        while fault() == "hang":
             time.sleep(0.01)
         return super().decode(outputs, clicks, parameters)
 '''
@@ -43,7 +50,10 @@ class TouchyClicks:
     site: Path
 
     def have(self, fault: str) -> None:
-        """Have it ``crash``, ``leave`` or ``hang`` from the next click on, or with "" answer."""
+        """Have it ``crash``, ``leave`` or ``hang`` from the next click on, or with "" answer.
+
+        With ``load`` it does not even begin, if its process is started later.
+        """
         path = self.site / "touchy_plugin" / "fault"
         path.unlink(missing_ok=True)
         if fault:

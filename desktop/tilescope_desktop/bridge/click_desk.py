@@ -1,6 +1,7 @@
 """A click model beside the window: the newest preview wins, no click is dropped.
 
-The model runs in a process of its own, so that nothing it does can end the window.
+The model runs in a process of its own, so that nothing it does can end the window, and the window's
+thread never waits for it.
 """
 
 from __future__ import annotations
@@ -14,23 +15,27 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from tilescope.domain.annotation import Author
 from tilescope.domain.clicks import Prompt
-from tilescope.errors import ModelProcessEnded, TilescopeError
+from tilescope.errors import ModelProcessEnded
 from tilescope.io.source import SlideSource
 from tilescope.jobs.click import ClickReport
 from tilescope.jobs.click_apart import ClickProcess, ClickRequest
 from tilescope.jobs.clicking.session import ClickOptions
 from tilescope.plugins.registry import find_model
 from tilescope_desktop.bridge.mailbox import Mailbox
-from tilescope_desktop.bridge.work import STOP_S
 from tilescope_desktop.model.tools.click import Answer
 from tilescope_desktop.model.tools.tool import Draw
 
 Ring = NDArray[np.float64]
 Then = Callable[[Answer], None]
+
+#: From then on it is said that the model does not answer; a slow machine may load it for seconds.
+PATIENCE_MS = 8000
+#: So long at most the thread may take when the window closes: its process is killed by then.
+_END_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class ClickPlace:
     committed
         Returns the outlines near a prompt, level-0 pixels, that an answer stays clear of; that of
         an object by id is left out. Runs in the desk's thread.
+    project
+        What stands for the project that is open.
     """
 
     source: SlideSource
@@ -54,6 +61,7 @@ class ClickPlace:
     plane: int
     threads: int
     committed: Callable[[Prompt, str | None], Sequence[Ring]] = lambda _prompt, _left_out: ()
+    project: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,18 @@ class _Task:
         return self.prompt is not None and not self.beside
 
 
+@dataclass(frozen=True, slots=True)
+class _Leave:
+    """A slide was closed: no process is kept for it."""
+
+    source: SlideSource
+
+
 class ClickDesk(QObject):
     """Answers the click tool.
+
+    ``unanswered`` gives the id of a model that has not answered a click for `PATIENCE_MS`, and None
+    when none is waited for that long any more.
 
     Parameters
     ----------
@@ -82,6 +100,7 @@ class ClickDesk(QObject):
     """
 
     failed = Signal(object)
+    unanswered = Signal(object)
 
     def __init__(
         self,
@@ -93,9 +112,11 @@ class ClickDesk(QObject):
         self.model_id = model_id
         self._front = front
         self._changed = threading.Condition()
-        self._clicks: deque[_Task] = deque()
+        self._clicks: deque[_Task | _Leave] = deque()
         self._preview: _Task | None = None
-        self._is_busy = False
+        self._at_work: _Task | _Leave | None = None
+        self._is_given_up = False  # what is at work
+        self._is_quiet = False  # nothing is said of that
         self._stopped = False
         self._process: ClickProcess | None = None
         self._held: tuple[object, ...] = ()
@@ -103,12 +124,16 @@ class ClickDesk(QObject):
         self._thread: threading.Thread | None = None
         self._mailbox = Mailbox(self)
         self._mailbox.arrived.connect(self._tell)
+        self._asked = 0  # clicks, as far as the window knows not answered
+        self._is_overdue = False
+        self._patience = QTimer(self, singleShot=True)
+        self._patience.timeout.connect(self._tell_overdue)
 
     @property
     def is_idle(self) -> bool:
         """Tell whether every click is answered."""
         with self._changed:
-            return not self._clicks and self._preview is None and not self._is_busy
+            return not self._clicks and self._preview is None and self._at_work is None
 
     def segment(self, prompt: Prompt, then: Then, *, instead_of: str | None = None) -> None:
         """Answer a click, after those before it; an answer comes whatever happens."""
@@ -116,6 +141,9 @@ class ClickDesk(QObject):
         if place is None:
             then(Answer(None, prompt, "open a slide first"))
         else:
+            self._asked += 1
+            if not self._patience.isActive():
+                self._patience.start(PATIENCE_MS)
             self._ask(_Task(place, self.model_id, prompt, then, beside=True, instead_of=instead_of))
 
     def preview(self, prompt: Prompt, then: Then) -> None:
@@ -133,38 +161,56 @@ class ClickDesk(QObject):
         if place is not None:
             self._ask(_Task(place, self.model_id, None, lambda _answer: None))
 
+    def stop(self) -> bool:
+        """Give up the click at work if its model is overdue, and tell whether it is.
+
+        Its process is ended; clicks after it are answered by another.
+        """
+        if not self._is_overdue:
+            return False
+        with self._changed:
+            is_stuck = self._at_work is not None
+            if is_stuck:
+                self._give_up(quietly=False)
+        self._begin_patience()
+        return is_stuck
+
     def close(self) -> None:
-        """End the thread; calling it twice is fine."""
+        """End the process, whatever it does, and the thread; calling it twice is fine."""
         with self._changed:
             self._stopped = True
             self._clicks.clear()
             self._preview = None
-            self._await_answer()
+            self._give_up(quietly=True)
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(STOP_S)
-            self._thread = None
+        self._patience.stop()
         self._mailbox.close()
+        if self._thread is not None:
+            self._thread.join(_END_S)
 
     def release(self, source: SlideSource) -> None:
-        """Let go of a slide that is about to be closed, once the click at work is answered."""
+        """Give up what is asked about a slide that is about to be closed."""
         with self._changed:
+            kept: deque[_Task | _Leave] = deque()
             for task in self._clicks:
-                if task.place.source is source:
+                if isinstance(task, _Task) and task.place.source is source:
                     self._mailbox.post(_no_answer(task))
-            self._clicks = deque(t for t in self._clicks if t.place.source is not source)
-            if self._preview is not None and self._preview.place.source is source:
+                else:
+                    kept.append(task)
+            self._clicks = kept
+            if _is_about(self._preview, source):
                 self._preview = None
-            self._await_answer()
-            if self._held and self._held[0] is source:
-                self._drop()
+            if _is_about(self._at_work, source):
+                self._give_up(quietly=not self._is_overdue)
+            if self._thread is not None:
+                self._clicks.append(_Leave(source))
+                self._changed.notify_all()
 
-    def _await_answer(self) -> None:
-        """Wait for the click at work; a model that does not answer is stopped."""
-        if not self._changed.wait_for(lambda: not self._is_busy, STOP_S):
-            if self._process is not None:
-                self._process.kill()
-            self._changed.wait_for(lambda: not self._is_busy, STOP_S)
+    def _give_up(self, *, quietly: bool) -> None:
+        """End the process, whatever it does; the lock is held."""
+        self._is_given_up, self._is_quiet = True, quietly
+        if self._process is not None:
+            self._process.kill()
 
     # -- on the window's thread
 
@@ -185,9 +231,29 @@ class ClickDesk(QObject):
             if isinstance(letter, BaseException):
                 self.failed.emit(letter)
             elif isinstance(letter, tuple):
-                then, answer = letter
+                task, answer = letter
+                self._asked -= task.beside
+                self._begin_patience()
                 if answer is not None:
-                    then(answer)
+                    task.then(answer)
+
+    def _begin_patience(self) -> None:
+        """Wait for the next click anew: one was answered or given up."""
+        if self._asked:
+            self._patience.start(PATIENCE_MS)
+        else:
+            self._patience.stop()
+        if self._is_overdue:
+            self._is_overdue = False
+            self.unanswered.emit(None)
+
+    def _tell_overdue(self) -> None:
+        if not self._mailbox.is_empty:
+            return  # it was this thread that had no time
+        self._is_overdue = True
+        with self._changed:
+            task = self._at_work
+        self.unanswered.emit(task.model_id if isinstance(task, _Task) else self.model_id)
 
     # -- in the thread
 
@@ -195,31 +261,51 @@ class ClickDesk(QObject):
         while (task := self._next()) is not None:
             try:
                 self._do(task)
-            except (TilescopeError, RuntimeError, OSError) as error:
-                if isinstance(error, ModelProcessEnded):
-                    self._ended = _wanted(task)
-                    self._drop()  # the next click starts another
-                self._mailbox.post(error)
-                self._mailbox.post(_no_answer(task))
+            except Exception as error:  # noqa: BLE001 - told by the window
+                self._fail(task, error)
             finally:
-                with self._changed:
-                    self._is_busy = False
-                    self._changed.notify_all()
-        with self._changed:
-            self._drop()
+                self._end_task()
+        self._drop()
 
-    def _next(self) -> _Task | None:
+    def _fail(self, task: _Task | _Leave, error: BaseException) -> None:
+        with self._changed:
+            is_quiet = self._is_given_up and self._is_quiet
+        if isinstance(error, ModelProcessEnded):
+            self._drop()  # the next click starts another
+        if isinstance(task, _Leave):
+            return
+        if isinstance(error, ModelProcessEnded) and not is_quiet:
+            self._ended = _wanted(task)
+        if not is_quiet:
+            self._mailbox.post(error)
+        self._mailbox.post(_no_answer(task))
+
+    def _next(self) -> _Task | _Leave | None:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._clicks or self._preview)
             if self._stopped:
                 return None
-            self._is_busy = True
+            self._is_given_up = self._is_quiet = False
             if self._clicks:
-                return self._clicks.popleft()
-            task, self._preview = self._preview, None
-            return task
+                self._at_work = self._clicks.popleft()
+            else:
+                self._at_work, self._preview = self._preview, None
+            return self._at_work
 
-    def _do(self, task: _Task) -> None:
+    def _end_task(self) -> None:
+        while True:
+            with self._changed:
+                if not self._is_given_up:
+                    self._at_work = None
+                    return
+                self._is_given_up = False
+            self._drop()  # it was killed, perhaps after it had answered
+
+    def _do(self, task: _Task | _Leave) -> None:
+        if isinstance(task, _Leave):
+            if self._held and self._held[0] is task.source:
+                self._drop()
+            return
         if task.is_preview and _wanted(task) == self._ended:
             self._mailbox.post(_no_answer(task))  # or it ended again for every move of the mouse
             return
@@ -228,7 +314,7 @@ class ClickDesk(QObject):
             return
         near = task.place.committed(task.prompt, task.instead_of) if task.beside else ()
         report = process.segment([task.prompt], committed=near)
-        self._mailbox.post((task.then, _answer(task.place, report)))
+        self._mailbox.post((task, _answer(task.place, report)))
 
     def _process_for(self, task: _Task) -> ClickProcess:
         place, wanted = task.place, _wanted(task)
@@ -236,13 +322,18 @@ class ClickDesk(QObject):
             self._drop()
             options = ClickOptions(threads=place.threads, plane=place.plane)
             model = find_model(task.model_id)
-            self._process = ClickProcess(ClickRequest(model, place.path, place.um_per_px, options))
-            self._process.wait()
+            process = ClickProcess(ClickRequest(model, place.path, place.um_per_px, options))
+            with self._changed:
+                self._process = process
+                if self._is_given_up:
+                    process.kill()
+            process.wait()
             self._held, self._ended = wanted, ()
         return self._process
 
     def _drop(self) -> None:
-        process, self._process, self._held = self._process, None, ()
+        with self._changed:
+            process, self._process, self._held = self._process, None, ()
         if process is not None:
             process.close()
 
@@ -250,12 +341,12 @@ class ClickDesk(QObject):
 def _answer(place: ClickPlace, report: ClickReport) -> Answer:
     (result,) = report.results
     if result.ring is None:
-        return Answer(None, result.prompt, result.reason, place.source)
+        return Answer(None, result.prompt, result.reason, place.source, place.project)
     author = Author("model", report.model.id, report.record(result))
     z_count = place.source.info.z
     plane = (place.plane % z_count, place.plane // z_count)
     wish = Draw(shapely.Polygon(result.ring), author, plane=plane)
-    return Answer(wish, result.prompt, slide=place.source)
+    return Answer(wish, result.prompt, slide=place.source, project=place.project)
 
 
 def _wanted(task: _Task) -> tuple[object, ...]:
@@ -264,5 +355,9 @@ def _wanted(task: _Task) -> tuple[object, ...]:
     return place.source, place.um_per_px, place.plane, task.model_id
 
 
-def _no_answer(task: _Task) -> tuple[Then, Answer | None]:
-    return task.then, None if task.prompt is None else Answer(None, task.prompt)
+def _is_about(task: _Task | _Leave | None, source: SlideSource) -> bool:
+    return isinstance(task, _Task) and task.place.source is source
+
+
+def _no_answer(task: _Task) -> tuple[_Task, Answer | None]:
+    return task, None if task.prompt is None else Answer(None, task.prompt)

@@ -44,12 +44,15 @@ class Answer:
         Why there is none.
     slide
         What stands for the slide that was asked about, which may no longer be the one in front.
+    project
+        What stands for the project that was open then.
     """
 
     wish: Draw | None
     prompt: Prompt
     reason: str = ""
     slide: object = None
+    project: object = None
 
 
 class Segmenter(Protocol):
@@ -73,6 +76,10 @@ class Segmenter(Protocol):
 
     def warm(self) -> None:
         """Get ready for the slide in front, so that the first click is as fast as the tenth."""
+        ...
+
+    def stop(self) -> bool:
+        """Give up a click that the model should have answered long ago; False without one."""
         ...
 
 
@@ -189,8 +196,10 @@ class ClickTool(Tool):
         return True
 
     def retract(self) -> bool:
-        """Give up the click that is not answered yet, else take the last one back."""
-        if self._waiting:
+        """Stop a model that hangs, else give up the newest click, answered or not."""
+        if self._segmenter.stop():
+            pass
+        elif self._waiting:
             self._waiting.pop()
         elif self._made and self._undo():
             self._made -= 1
