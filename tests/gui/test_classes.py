@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
 import pytest
 import shapely
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QColor, QContextMenuEvent
 from PySide6.QtWidgets import (
     QApplication,
@@ -268,3 +269,50 @@ def test_one_class_is_shown_alone(drawn: Hand) -> None:
 
 def _is_enabled(menu: QMenu, title: str) -> bool:
     return next(one for one in menu.actions() if one.text() == title).isEnabled()
+
+
+def press_add(hand: Hand, name: str) -> None:
+    """Press the button that adds a class, and type a name."""
+    panel = hand.parts.classes
+    button = next(one for one in panel.findChildren(QPushButton) if one.text() == "Add…")
+
+    def type_and_accept() -> None:
+        asked = next(one for one in panel.findChildren(QInputDialog) if one.isVisible())
+        line = asked.findChild(QLineEdit)
+        assert isinstance(line, QLineEdit)
+        hand.qtbot.keyClicks(line, name)
+        hand.qtbot.keyClick(line, Qt.Key.Key_Return)
+
+    QTimer.singleShot(0, type_and_accept)
+    hand.qtbot.mouseClick(button, LEFT)
+    come_back(hand)
+
+
+def test_adding_a_class_that_is_there_marks_it_and_leaves_it_as_it_is(drawn: Hand) -> None:
+    hand = drawn
+    hand.annotations.put_classes([replace(hand.annotations.classes[1], color=(9, 8, 7))])
+    hand.wait()
+    before = hand.annotations.classes
+    mark(hand, "Tumor")
+    press_add(hand, "Stroma")
+    assert hand.annotations.classes == before
+    assert hand.annotations.active_class == "Stroma"
+    assert hand.parts.classes._list.currentItem() is row(hand, "Stroma")
+    assert "There is a class Stroma already" in hand.window.status.currentMessage()
+    assert classes_of(hand) == ["Tumor", "Tumor", "Stroma"]
+
+
+@pytest.mark.parametrize("name", ["Unclassified", " unclassified"])
+def test_no_class_is_called_as_objects_without_one_are(drawn: Hand, name: str) -> None:
+    hand = drawn
+    before = hand.annotations.classes
+    for ask in (lambda: press_add(hand, name), lambda: rename_to(hand, name)):
+        hand.window.notices.clear()
+        ask()
+        assert hand.annotations.classes == before
+        assert f"no class {name.strip()}" in hand.window.notices.text
+
+
+def rename_to(hand: Hand, name: str) -> None:
+    choose(hand, "Tumor", "Rename…")
+    type_name(hand, name)

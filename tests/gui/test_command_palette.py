@@ -10,6 +10,8 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLineEdit, QListWidget, QListWidgetItem
 from tests.gui.hand import Hand
 
+from tilescope.errors import UsageError
+from tilescope_desktop.model.commands import Command
 from tilescope_desktop.view.command_palette import CommandPalette
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -117,3 +119,28 @@ def test_what_is_called_so_comes_before_what_others_call_so(palette: Palette) ->
     assert found.index("Zoom in") < found.index("Zoom out") < found.index("Whole slide")
     assert palette.rows.currentItem().data(_TEXT).startswith("Zoom in")
     assert palette.type("zoom in") == ["Zoom in, View, +"]
+
+
+@pytest.mark.parametrize(("typed", "name"), [("overview", "view.map"), ("scale", "view.scale-bar")])
+def test_ticks_in_menus_follow_what_is_done_here(hand: Hand, typed: str, name: str) -> None:
+    palette = Palette(hand)
+    action = hand.window.findChild(QAction, name)
+    assert isinstance(action, QAction)
+    was_on = action.isChecked()
+    palette.type(typed)
+    palette.key(Qt.Key.Key_Return)
+    assert action.isChecked() != was_on
+    (command,) = (one for one in hand.window.commands if one.id == name)
+    assert command.is_checked is not None
+    assert action.isChecked() == command.is_checked()
+
+
+def test_what_cannot_be_done_after_all_is_told(hand: Hand) -> None:
+    def explode() -> None:
+        raise UsageError("there is nothing to explode; draw something first")
+
+    hand.window.add_commands([Command("x.explode", "Explode", "View", explode)])
+    palette = Palette(hand)
+    palette.type("explode")
+    palette.key(Qt.Key.Key_Return)
+    assert "there is nothing to explode" in hand.window.notices.text

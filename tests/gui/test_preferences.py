@@ -168,6 +168,37 @@ def test_escape_and_keys_of_the_view_change_nothing(qtbot: QtBot, start: Start) 
     assert window.keymap == Keymap()
 
 
+def test_no_letter_of_a_menu_can_be_a_key(qtbot: QtBot, start: Start) -> None:
+    window = start()
+    titles = [action.text() for action in window.menuBar().actions()]
+    assert len(titles) > 5
+    dialog = Keys(qtbot, window)
+    dialog.find("fainter")
+    for title in titles:
+        letter, name = title[title.index("&") + 1].upper(), title.replace("&", "")
+        said = dialog.record(Qt.Key(ord(letter)), Qt.KeyboardModifier.AltModifier)
+        assert said == f"Alt+{letter} opens the {name} menu; choose another key."
+    assert window.keymap == Keymap()
+
+
+def test_a_letter_of_a_menu_that_was_kept_opens_the_menu(
+    qtbot: QtBot, start: Start, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept" / "settings.json"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text('{"keys": {"own": {"objects.fainter": "Alt+F"}}}')
+    window = start()
+    assert keys_of(window, "objects.fainter") == ""
+    dialog = Keys(qtbot, window)
+    dialog.find("fainter")
+    assert dialog.words == "“Fainter” has no key: Alt+F opens the File menu; choose another key."
+    dialog.close()
+    qtbot.keyClick(window, Qt.Key.Key_F, Qt.KeyboardModifier.AltModifier)
+    menu = QApplication.activePopupWidget()
+    assert menu is window.menu("File")
+    menu.close()
+
+
 def test_a_command_can_do_without_a_key(qtbot: QtBot, start: Start) -> None:
     window = start()
     dialog = Keys(qtbot, window)

@@ -14,6 +14,7 @@ from typing import TypeVar
 from PySide6.QtCore import QObject
 
 from tilescope.domain.annotation import Annotation, ObjectClass
+from tilescope.domain.counts import counted
 from tilescope.errors import UsageError
 from tilescope.store.project import Edit, Project, SlideRecord
 from tilescope_desktop.bridge.known_objects import KnownObjects
@@ -24,7 +25,8 @@ from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.model.outline_edits import OutlineEdit
 from tilescope_desktop.model.places import Remembered, new_project_path, now
 from tilescope_desktop.model.project_tasks import Fresh, OpenSlide, State
-from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Wishes
+from tilescope_desktop.model.reach import Reach
+from tilescope_desktop.model.tools.tool import Draw, Pick, PickBox, Reshape, Say, Wishes
 
 T = TypeVar("T")
 
@@ -42,6 +44,7 @@ class Annotations(KnownObjects):
         super().__init__(folder, parent)
         self.remembered = Remembered(self.folder)
         self.desk.displaced.connect(self._displace)
+        self.desk.altered.connect(lambda: self._refresh(finds=True))
         self.is_stranded = False
         self.revision = 0
         self.fresh: list[Fresh] = []
@@ -167,6 +170,8 @@ class Annotations(KnownObjects):
                     self._choose(slide, tasks.picked, wish)
                 case PickBox():
                     self._choose(slide, tasks.boxed, wish)
+                case Say():
+                    self.said.emit(wish.words)
 
     def add(self, slide: OpenSlide, annotations: Sequence[Annotation], label: str) -> None:
         """Add objects as one edit and select them; a project is made when none is open.
@@ -185,42 +190,58 @@ class Annotations(KnownObjects):
         self._edit_soon(WaitingEdit(run, slide, ids, fresh))
 
     def delete_selected(self) -> None:
-        """Delete what is selected, and say which objects stay because they are locked."""
-        ids, slide = self.selected_ids, self.selected_slide
-        if not ids or slide is None or not self._may_edit():
+        """Delete what is selected; what stays, locked or on another plane, is told of."""
+        reach, slide, ids = self._meant(), self.selected_slide, self.selected_ids
+        if reach is None or slide is None:
             return
+
+        def run(project: Project) -> tuple[int, int, tuple[str, ...]]:
+            here = reach.read(project)
+            count, locked = tasks.delete(project, here)
+            gone = set(here).difference(locked)
+            return count, len(locked), tuple(name for name in ids if name not in gone)
 
         def refused(error: BaseException) -> None:
             self.select(slide, ids)
             self.edit_failed.emit(error)
 
-        def say(outcome: tuple[int, tuple[str, ...]]) -> None:
-            count, left = outcome
+        def say(outcome: tuple[int, int, tuple[str, ...]]) -> None:
+            count, locked, left = outcome
             if left:
                 self.select(slide, left)
-                self.said.emit(f"{count:,} deleted; {len(left):,} locked and still there")
+                others = "what is selected on other planes stays"
+                stays = f"{locked:,} locked and still there" if locked else others
+                self.said.emit(f"{count:,} deleted; {stays}")
 
         # At once, so that a key that follows does not mean what is about to be gone.
         self.select_nothing()
-        self._edit(lambda project: tasks.delete(project, ids), None, (), then=say, on_error=refused)
+        self._edit(run, None, (), then=say, on_error=refused)
 
     def set_class(self, class_name: str | None) -> None:
-        """Choose the class of what is drawn next, and give it to what is selected."""
+        """Choose the class of what is drawn next, and give it to what is selected.
+
+        Locked objects keep theirs, which is said.
+        """
         self.active_class = class_name
-        ids = self.selected_ids
-        self._change(lambda project: project.set_class(ids, class_name), ids)
+
+        def say(outcome: tuple[int, int]) -> None:
+            if kept := outcome[1]:
+                whose = "its" if kept == 1 else "their"
+                self.said.emit(f"{counted(kept, 'locked object')} kept {whose} class")
+
+        self._change(lambda project, ids: project.class_edits().assign(ids, class_name), say)
         self.refreshed.emit()
 
     def lock_selected(self, is_locked: bool) -> None:
         """Lock or unlock what is selected."""
-        ids, label = self.selected_ids, "lock" if is_locked else "unlock"
-        self._change(lambda project: project.set_locked(ids, is_locked, label=label), ids)
+        label = "lock" if is_locked else "unlock"
+        self._change(lambda project, ids: project.set_locked(ids, is_locked, label=label))
 
     def change_outlines(self, change: OutlineEdit) -> None:
         """Put together, cut or round what is selected, as one step to undo."""
-        slide, ids = self.selected_slide, self.selected_ids
+        slide = self.selected_slide
         if slide is not None:
-            self._change(lambda project: change(project, slide, ids), ids)
+            self._change(lambda project, ids: change(project, slide, ids))
 
     def put_into(self, slide: OpenSlide, ids: Sequence[str], parent: str | None) -> None:
         """Let objects lie in another, or in none."""
@@ -302,19 +323,51 @@ class Annotations(KnownObjects):
         if self._may_edit() and self._has_project(*slides):
             self._edit(run, self.selected_slide, self.selected_ids)
 
-    def _change(self, run: Callable[[Project], object], ids: Sequence[str]) -> None:
-        """Edit what is selected, if anything is."""
-        if self.selected_ids and self.project is not None and self._may_edit():
-            self._edit(run, self.selected_slide, ids)
+    def _meant(self) -> Reach | None:
+        """Return what of the selection may be edited; why it is nothing is told."""
+        if not self.selected_ids or self.project is None or not self._may_edit():
+            return None
+        return self.in_reach()
+
+    def _change(
+        self,
+        run: Callable[[Project, tuple[str, ...]], T],
+        then: Callable[[T], None] = lambda _result: None,
+    ) -> None:
+        """Edit what is selected on the planes that are shown, if anything is."""
+        reach, ids = self._meant(), self.selected_ids
+        if reach is None:
+            return
+
+        def both(project: Project) -> tuple[T, bool]:
+            here = reach.read(project)
+            return run(project, here), len(here) < len(ids)
+
+        def say(outcome: tuple[T, bool]) -> None:
+            result, is_part = outcome
+            if is_part:
+                self.said.emit("What is selected on other planes stays as it is")
+            then(result)
+
+        self._edit(both, reach.slide, ids, then=say)
 
     def _turn(self, turn: Callable[[Project], Edit | None], word: str) -> None:
         if self.project is None or not self._may_edit():
             return
 
-        def say(edit: Edit | None) -> None:
-            self.said.emit("There is nothing more" if edit is None else f"{word}: {edit.label}")
+        shown = {one.number for one in self._shown_slides}
 
-        self._edit(turn, self.selected_slide, self.selected_ids, then=say)
+        def run(project: Project) -> tuple[Edit | None, str]:
+            edit = turn(project)
+            return edit, tasks.slide_aside(project, edit, shown)
+
+        def say(outcome: tuple[Edit | None, str]) -> None:
+            edit, aside = outcome
+            where = f" on {aside}" if aside else ""
+            done = "There is nothing more" if edit is None else f"{word}: {edit.label}{where}"
+            self.said.emit(done)
+
+        self._edit(run, self.selected_slide, self.selected_ids, then=say)
 
     def _edit(
         self,

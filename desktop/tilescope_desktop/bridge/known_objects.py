@@ -17,13 +17,15 @@ from tilescope_desktop.model.object_classes import DEFAULT_CLASSES, colors_of, f
 from tilescope_desktop.model.object_style import ObjectStyle
 from tilescope_desktop.model.places import data_folder, now, refuges
 from tilescope_desktop.model.project_tasks import Found, OpenSlide, State
+from tilescope_desktop.model.reach import Reach, reach_of
 from tilescope_desktop.model.tools.tool import Pick, PickBox, Selected
 
 
 class KnownObjects(AnnotationNews):
     """Classes, counts, looks and selection; `Annotations` changes the objects themselves.
 
-    What is selected can be seen: it lies on a slide in sight, and nothing hides it since.
+    What is selected can be seen: it lies on a slide in sight, and nothing hides it since. Of what
+    lies on several planes a command means what is on those that are shown.
     """
 
     def __init__(self, folder: Path | None, parent: QObject | None) -> None:
@@ -90,6 +92,18 @@ class KnownObjects(AnnotationNews):
         self.selection_changed.emit()
         self.refreshed.emit()
 
+    def in_reach(self) -> Reach | None:
+        """Return which of the selected objects a command means; that it means none is said."""
+        slide = self.selected_slide
+        if slide is None or not self.selected_ids:
+            return None
+        planes = {one.plane for one in self._shown_slides if _is_one(slide, one)}
+        reach = reach_of(slide, self.selected_ids, self.selected, planes)
+        if reach.is_empty:
+            self.said.emit(f"Nothing was changed: {reach.refusal}")
+            return None
+        return reach
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _choose(
@@ -109,6 +123,10 @@ class KnownObjects(AnnotationNews):
 
         self.desk.ask(run, self._take_state, self.failed.emit)
 
+    @property
+    def _shown_slides(self) -> Sequence[OpenSlide]:
+        return self._slides if self._in_sight is None else self._in_sight
+
     def _take_state(self, state: State) -> None:
         if self.project is None:  # it was put away before this was answered
             return
@@ -127,13 +145,7 @@ class KnownObjects(AnnotationNews):
         self.refreshed.emit()
 
     def _is_in_sight(self, slide: OpenSlide | None) -> bool:
-        if slide is None or self._in_sight is None:
-            return True
-        # One that was just opened once more has no number yet.
-        return any(
-            slide.is_same(one) or (slide.identity is not None and slide.identity == one.identity)
-            for one in self._in_sight
-        )
+        return slide is None or any(_is_one(slide, one) for one in self._shown_slides)
 
     def _say_left_out(self, wanted: int) -> None:
         """Say that not all that was wanted is selected."""
@@ -142,3 +154,9 @@ class KnownObjects(AnnotationNews):
                 f"{tasks.MOST_SELECTED:,} of {wanted:,} selected, the most at once; "
                 "hide classes or filter the table to reach the rest"
             )
+
+
+def _is_one(slide: OpenSlide, other: OpenSlide) -> bool:
+    """Tell whether both are one slide; one that was just opened once more has no number yet."""
+    is_known = slide.identity is not None
+    return slide.is_same(other) or (is_known and slide.identity == other.identity)

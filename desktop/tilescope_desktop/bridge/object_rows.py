@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tilescope.domain.geometry import Rect
+import shapely
+
+from tilescope.domain.annotation import Annotation
 from tilescope.errors import ProjectBusy
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Project, Selection
 from tilescope_desktop.bridge.project_desk import ProjectDesk
 from tilescope_desktop.model.object_rows import ObjectRows, RowsMaker
+from tilescope_desktop.model.viewport import Viewport
 
 T = TypeVar("T")
 
@@ -33,18 +36,18 @@ def rows_of(
     slide: int,
     um_per_px: float | None,
     token: CancellationToken,
-    rect_l0: Rect | None = None,
+    view: Viewport | None = None,
     plane: tuple[int, int] = (0, 0),
     plane_counts: tuple[int, int] = (1, 1),
 ) -> ObjectRows:
-    """Return the objects of a slide, or those that meet a rectangle of a plane of it.
+    """Return the objects of a slide, or those of a plane of it that can be seen.
 
     Parameters
     ----------
-    rect_l0
-        In level-0 pixels; None for all objects, whatever their plane.
+    view
+        Where they can be seen; None for all objects, whatever their plane.
     plane
-        z and t of the rectangle.
+        z and t that the view shows.
     plane_counts
         Focal planes and time points of the slide.
 
@@ -54,15 +57,10 @@ def rows_of(
         When the token is set.
     """
     maker_unit = "px" if um_per_px is None else "µm"
-    if rect_l0 is not None:
-        z, t = plane
-        view = project.in_view(slide, rect_l0, _MOST_IN_VIEW, z=z, t=t)
-        maker = RowsMaker(maker_unit, len(view) + (0 if view.is_complete else 1))
-        for index in range(len(view)):
-            token.raise_if_cancelled()
-            found = project.get(view.id_of(index))
-            if found is not None:
-                maker.add([found])
+    if view is not None:
+        seen, is_complete = _seen(project, slide, view, plane, token)
+        maker = RowsMaker(maker_unit, len(seen) + (0 if is_complete else 1))
+        maker.add(seen)
         return maker.rows(um_per_px, plane_counts)
     maker = RowsMaker(maker_unit, sum(project.counts_by_class(slide).values()))
     for batch in project.objects(Selection(slide=slide)):
@@ -71,3 +69,25 @@ def rows_of(
         if not maker.room:
             break
     return maker.rows(um_per_px, plane_counts)
+
+
+def _seen(
+    project: Project,
+    slide: int,
+    view: Viewport,
+    plane: tuple[int, int],
+    token: CancellationToken,
+) -> tuple[list[Annotation], bool]:
+    """Return the objects of a plane that can be seen, and whether they are all of them."""
+    z, t = plane
+    around = project.in_view(slide, view.bounds_l0, _MOST_IN_VIEW, z=z, t=t)
+    # A view that is turned does not show the corners of the box around it.
+    frame = shapely.Polygon([(corner.x, corner.y) for corner in view.corners_l0])
+    shapely.prepare(frame)
+    seen = []
+    for index in range(len(around)):
+        token.raise_if_cancelled()
+        found = project.get(around.id_of(index))
+        if found is not None and frame.intersects(shapely.from_wkb(found.geometry)):
+            seen.append(found)
+    return seen, around.is_complete

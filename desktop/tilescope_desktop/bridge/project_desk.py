@@ -1,7 +1,8 @@
 """The open project in a thread of its own, which does everything that is asked of it in order.
 
 The window never waits for a disk; an edit is on it when its ``on_done`` is called. A project whose
-file is deleted, moved or replaced by another program goes on in a copy.
+file is deleted, moved or replaced by another program goes on in a copy; one that is open to be read
+is watched for what whoever writes to it changes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from tilescope_desktop.bridge.mailbox import Mailbox
 
 T = TypeVar("T")
 
-#: How often it is looked whether the project's file is still there while nothing is asked for.
+#: How often it is looked, while nothing is asked for, whether the project's file is still there,
+#: and whether others changed it.
 _LOOK_S = 1.0
 
 
@@ -57,6 +59,11 @@ class Stranded:
 
 
 @dataclass(frozen=True, slots=True)
+class Altered:
+    """Others changed the project, which is open to be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Task:
     run: Callable[[], Any]
     on_done: Callable[[Any], None]
@@ -77,7 +84,8 @@ def _nothing(_result: object) -> None:
 class ProjectDesk(QObject):
     """Owns the open project; all callbacks run on the thread that made the desk.
 
-    ``displaced`` gives what became of a project whose file went away: `Moved` or `Stranded`.
+    ``displaced`` gives what became of a project whose file went away: `Moved` or `Stranded`;
+    ``altered`` tells that others changed one that is open to be read.
 
     Parameters
     ----------
@@ -86,6 +94,7 @@ class ProjectDesk(QObject):
     """
 
     displaced = Signal(object)
+    altered = Signal()
 
     def __init__(
         self,
@@ -97,7 +106,8 @@ class ProjectDesk(QObject):
         self._is_stranded = False
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._project: Project | None = None  # touched by the thread alone
-        self._refusal: BaseException | None = None  # and so is this
+        self._refusal: BaseException | None = None  # and so are these
+        self._mark: int | None = None
         self._thread: threading.Thread | None = None
         self._waiting = 0
         self._counting = threading.Lock()  # jobs and whoever paints objects ask, too
@@ -277,6 +287,7 @@ class ProjectDesk(QObject):
                 return self._tasks.get(timeout=None if self._project is None else _LOOK_S)
             except queue.Empty:
                 self._stay()
+                self._look_around()
 
     def _there(self) -> Project:
         if self._project is None:
@@ -288,6 +299,7 @@ class ProjectDesk(QObject):
             self._let_go()
         finally:
             self._project = project
+        self._mark = _mark_of(project)
         return _facts(project)
 
     def _shut(self) -> None:
@@ -331,6 +343,15 @@ class ProjectDesk(QObject):
         self._there().copy_to(path)
         return self._take(Project.open(path))
 
+    def _look_around(self) -> None:
+        """Tell when others have changed a project that is read."""
+        project = self._project
+        if project is None or project.writable:
+            return
+        before, self._mark = self._mark, _mark_of(project)
+        if self._mark != before:
+            self._mailbox.post(Altered())
+
     # Between the threads
 
     def _put(
@@ -360,8 +381,11 @@ class ProjectDesk(QObject):
         self._put(body, _nothing, _nothing)
         return done.result()
 
-    def _tell(self, letters: list[_Outcome | Moved | Stranded]) -> None:
+    def _tell(self, letters: list[_Outcome | Moved | Stranded | Altered]) -> None:
         for outcome in letters:
+            if isinstance(outcome, Altered):
+                self.altered.emit()
+                continue
             if not isinstance(outcome, _Outcome):
                 self.displaced.emit(outcome)
                 continue
@@ -375,6 +399,13 @@ class ProjectDesk(QObject):
 
 def _facts(project: Project) -> OpenProject:
     return OpenProject(project.path, project.writable, project.statement)
+
+
+def _mark_of(project: Project) -> int | None:
+    """Return a number that grows with every change; None when it cannot be read now."""
+    with suppress(TilescopeError):
+        return project.dots(0).mark()
+    return None
 
 
 def _made(path: Path, *, may_replace: bool) -> Project:

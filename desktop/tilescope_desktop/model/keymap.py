@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Self
 
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.menu_order import menu_letters
 
 
 class KeyStyle(StrEnum):
@@ -150,19 +151,26 @@ class Keymap:
 
     def _holders(self, commands: Sequence[Command]) -> dict[str, Command]:
         holders: dict[str, Command] = {}
+        reserved = _reserved(commands)
         for is_own in (True, False):
             for command in commands:
                 keys = self.wish_of(command)
-                if keys and keys not in RESERVED and self.is_own(command) == is_own:
+                if keys and keys not in reserved and self.is_own(command) == is_own:
                     holders.setdefault(keys, command)
         for command in commands:
             for keys in () if self.is_own(command) else map(normal, command.also):
-                if keys not in RESERVED:
+                if keys not in reserved:
                     holders.setdefault(keys, command)
         return holders
 
 
-def refusal(keys: str) -> str | None:
-    """Return why keys cannot be given to a command, None when they can."""
-    use = RESERVED.get(normal(keys))
+def refusal(keys: str, commands: Sequence[Command]) -> str | None:
+    """Return why keys cannot be given to one of the commands, None when they can."""
+    use = _reserved(commands).get(normal(keys))
     return None if use is None else f"{normal(keys)} {use}; choose another key"
+
+
+def _reserved(commands: Sequence[Command]) -> dict[str, str]:
+    """Return what keys do that no command can have: the view's own, and letters of menus."""
+    letters = menu_letters([command.menu for command in commands])
+    return {**RESERVED, **{f"Alt+{key}": f"opens the {menu} menu" for key, menu in letters.items()}}

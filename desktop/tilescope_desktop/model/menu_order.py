@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 #: Names of what stands in a menu, in groups between which there is a line: ids of commands, titles
 #: of menus in it. What is named nowhere comes last.
@@ -87,15 +87,30 @@ def underlined(titles: Sequence[str]) -> list[str]:
 
     The first letters of words come first; a title that finds no letter goes without.
     """
+    return [
+        _escaped(title) if at is None else f"{_escaped(title[:at])}&{_escaped(title[at:])}"
+        for title, at in zip(titles, _places(titles), strict=True)
+    ]
+
+
+def menu_letters(menus: Iterable[str]) -> dict[str, str]:
+    """Return by its letter which menu of the bar it opens, of those in which commands stand."""
+    there = dict.fromkeys(menu.partition("/")[0] for menu in menus if menu)
+    # In the bar, too, those that are known stand first.
+    titles = [*(name for name in GROUPS if name in there), *(n for n in there if n not in GROUPS)]
+    places = zip(titles, _places(titles), strict=True)
+    return {title[at].upper(): title for title, at in places if at is not None}
+
+
+def _places(titles: Sequence[str]) -> list[int | None]:
+    """Return where in each title the letter is that is underlined."""
     taken: set[str] = set()
     found = []
     for title in titles:
         at = _place(title, taken)
-        if at is None:
-            found.append(_escaped(title))
-        else:
+        found.append(at)
+        if at is not None:
             taken.add(title[at].casefold())
-            found.append(f"{_escaped(title[:at])}&{_escaped(title[at:])}")
     return found
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from tilescope.domain.annotation import ObjectClass
 from tilescope.exchange.palette import class_colour, colours_beside
 
+#: What objects without a class are called in lists.
+NO_CLASS = "Unclassified"
 _NAMES = ("Tumor", "Stroma", "Immune cells", "Necrosis", "Other")
 
 #: In colours that colour-blind eyes tell apart, under the keys 1 to 5.

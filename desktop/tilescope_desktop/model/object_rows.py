@@ -18,10 +18,13 @@ MOST_ROWS = 50_000
 _MOST_COLUMNS = 40
 _TEXTS = ("Class", "Kind")
 FIXED = (*_TEXTS, "Locked")
+LOCK_COLUMN = len(_TEXTS)
 _PLANE_TITLES = ("Focal plane", "Time")
 #: What a word of the filter begins with that says one of them.
 _PLANE_LETTERS = ("z", "t")
 _NO_CLASS = "Unclassified"
+#: As wide as numbers of four digits are that are neither large nor small.
+_WIDE_NUMBER = "0.1234"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,6 +89,20 @@ class ObjectRows:
     def text(self, row: int, column: int) -> str:
         """Return what a cell shows."""
         return self._texts(np.array([row]), column)[0]
+
+    def widest(self, column: int) -> tuple[str, ...]:
+        """Return texts of a column, the widest of which is about as wide as any."""
+        if column < len(_TEXTS):
+            names = self.class_names if column == 0 else self.kinds
+            return tuple(set(names.tolist()))
+        if column < len(self._fixed):
+            return ()  # all of them are narrower than the title
+        numbers = self.numbers[:, column - len(self._fixed)]
+        numbers = numbers[np.isfinite(numbers)]
+        if not len(numbers):
+            return ()
+        ends = (numbers.min(), numbers.max(), numbers[np.abs(numbers).argmin()])
+        return (_WIDE_NUMBER, *(_number_text(float(number)) for number in ends))
 
     def table(self, rows: Sequence[int] | NDArray[np.intp]) -> str:
         """Return rows under the titles as lines of cells with tabs between them."""

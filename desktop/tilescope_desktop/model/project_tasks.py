@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -247,6 +247,13 @@ def drawn(
     if stored_prompt(annotation.author) is not None:
         return annotation, _CLICK
     return annotation, f"draw {_NOUNS[shapely.get_dimensions(shape)]}"
+
+
+def slide_aside(project: Project, edit: Edit | None, shown: Collection[int | None]) -> str:
+    """Return the name of the slide of an edit when it is none of those that are shown, else ""."""
+    if edit is None or edit.slide is None or edit.slide in shown:
+        return ""
+    return next((one.name for one in project.slides() if one.slide == edit.slide), "")
 
 
 def undo_click(project: Project) -> Edit | None:

@@ -87,9 +87,17 @@ class Viewport:
         )
 
     @property
+    def corners_l0(self) -> tuple[Point, Point, Point, Point]:
+        """The level-0 points under the corners of the widget, all around it."""
+        wide, high = float(self.width), float(self.height)
+        ring = ((0.0, 0.0), (wide, 0.0), (wide, high), (0.0, high))
+        top_left, top_right, bottom_right, bottom_left = (self.to_l0(Point(*at)) for at in ring)
+        return top_left, top_right, bottom_right, bottom_left
+
+    @property
     def bounds_l0(self) -> Rect:
         """Smallest level-0 rectangle that encloses everything visible; may leave the slide."""
-        corners = [self.to_l0(Point(x, y)) for x in (0.0, self.width) for y in (0.0, self.height)]
+        corners = self.corners_l0
         x0, x1 = min(c.x for c in corners), max(c.x for c in corners)
         y0, y1 = min(c.y for c in corners), max(c.y for c in corners)
         left, top = math.floor(x0), math.floor(y0)

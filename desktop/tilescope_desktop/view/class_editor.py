@@ -11,8 +11,9 @@ from PySide6.QtWidgets import QColorDialog, QInputDialog, QMessageBox, QWidget
 
 from tilescope.domain.annotation import ObjectClass
 from tilescope.domain.counts import counted
+from tilescope.errors import UsageError
 from tilescope_desktop.bridge.annotations import Annotations
-from tilescope_desktop.model.object_classes import new_class
+from tilescope_desktop.model.object_classes import NO_CLASS, new_class
 
 _KEYS = ("none", *"123456789")
 
@@ -34,10 +35,15 @@ class ClassEditor(QObject):
     def add(self) -> None:
         """Ask for a name and add a class of it."""
         name, is_given = QInputDialog.getText(self._window, "New class", "Name:")
-        if is_given and name.strip():
-            made = new_class(name.strip(), self._annotations.classes)
-            self._annotations.active_class = made.name
-            self._annotations.put_classes([made])
+        if not is_given or not self._may_be_called(name.strip()):
+            return
+        made, annotations = new_class(name.strip(), self._annotations.classes), self._annotations
+        annotations.active_class = made.name
+        if made.name in {one.name for one in annotations.classes}:
+            annotations.refreshed.emit()
+            annotations.said.emit(f"There is a class {made.name} already; it is marked in the list")
+        else:
+            annotations.put_classes([made])
 
     def rename(self, one: ObjectClass) -> None:
         """Ask for another name; objects go with it, and where it is taken they may go there."""
@@ -80,7 +86,7 @@ class ClassEditor(QObject):
     # -- inside -----------------------------------------------------------------------------------
 
     def _rename(self, one: ObjectClass, name: str) -> None:
-        if not name or name == one.name:
+        if name == one.name or not self._may_be_called(name):
             return
         if name not in {known.name for known in self._annotations.classes}:
             self._change(one, replace(one, name=name))
@@ -92,6 +98,18 @@ class ClassEditor(QObject):
             self._ask(text, more, f"Put them into {name}", lambda: self._remove(one, name))
 
         self._count(one, ask)
+
+    def _may_be_called(self, name: str) -> bool:
+        """Tell whether there can be a class of a name; why not is told."""
+        if name.casefold() == NO_CLASS.casefold():
+            self._annotations.edit_failed.emit(
+                UsageError(
+                    f"there can be no class {name}: objects without a class are called that; "
+                    "choose another name"
+                )
+            )
+            return False
+        return bool(name)
 
     def _change(self, one: ObjectClass, wanted: ObjectClass) -> None:
         if wanted != one:

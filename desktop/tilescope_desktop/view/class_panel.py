@@ -24,11 +24,11 @@ from PySide6.QtWidgets import (
 
 from tilescope.domain.annotation import ObjectClass
 from tilescope_desktop.bridge.annotations import Annotations
+from tilescope_desktop.model.object_classes import NO_CLASS
 from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.view.class_editor import ClassEditor
 from tilescope_desktop.view.swatch import swatch
 
-_NO_CLASS = "Unclassified"
 _NAME, _COUNT, _KEY = range(3)
 _SWITCHES = (
     ("shows_annotations", "Annotations"),
@@ -103,7 +103,7 @@ class ClassPanel(QWidget):
         for row, one in enumerate(names):
             name = None if one is None else one.name
             item = self._list.topLevelItem(row) or QTreeWidgetItem(self._list)
-            item.setText(_NAME, _NO_CLASS if name is None else name)
+            item.setText(_NAME, NO_CLASS if name is None else name)
             item.setData(_NAME, Qt.ItemDataRole.UserRole, name)
             item.setIcon(_NAME, swatch(style.color_of(name)))
             item.setText(_COUNT, f"{counts.get(name, 0):,}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from PySide6.QtCore import QEvent, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPalette
@@ -38,6 +38,8 @@ class CommandPalette(QDialog):
 
     Parameters
     ----------
+    do
+        Does a command, as its menu and its keys do.
     keys
         What is shown as the keys of a command, by its id.
     title, hint
@@ -49,6 +51,7 @@ class CommandPalette(QDialog):
     def __init__(
         self,
         commands: Sequence[Command],
+        do: Callable[[Command], None],
         parent: QWidget | None = None,
         *,
         keys: Mapping[str, str] | None = None,
@@ -60,6 +63,7 @@ class CommandPalette(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setWindowTitle(title)
         self.resize(_WIDTH_PX, _HEIGHT_PX)
+        self._do = do
         self._keys = keys or {}
         self._in_order = in_order
         self._commands = list(commands)
@@ -124,7 +128,7 @@ class CommandPalette(QDialog):
             return
         command: Command = marked[0].data(_COMMAND)
         self.accept()
-        command.run()
+        self._do(command)
 
 
 class _CommandRow(QStyledItemDelegate):

@@ -96,6 +96,7 @@ def choose_other(window: MainWindow) -> None:
     )
     CommandPalette(
         [*choices, again],
+        window.do,
         window,
         title="Compare beside",
         hint="Which slide beside it? Others have to be opened first",

@@ -99,13 +99,12 @@ class _Habits:
 
     def duplicate(self) -> None:
         """Add copies of the selected objects, which are selected instead."""
-        annotations, slide = self._annotations, self._annotations.selected_slide
-        ids = annotations.selected_ids
-        if slide is None:
+        annotations, reach = self._annotations, self._annotations.in_reach()
+        if reach is None:
             return
         annotations.desk.ask(
-            lambda project: _copies(project, ids),
-            lambda copies: annotations.add(slide, copies, "duplicate"),
+            lambda project: _copies(project, reach.read(project)),
+            lambda copies: annotations.add(reach.slide, copies, "duplicate"),
             annotations.failed.emit,
         )
 
@@ -133,8 +132,10 @@ class _Habits:
 
     def toggle_lock(self) -> None:
         """Lock the selected objects, or unlock them when all are locked."""
-        selected = self._annotations.selected
-        self._annotations.lock_selected(not all(one.is_locked for one in selected))
+        reach = self._annotations.in_reach()
+        if reach is not None:
+            are_locked = bool(reach.marked) and all(one.is_locked for one in reach.marked)
+            self._annotations.lock_selected(not are_locked)
 
     def _note_outline(self) -> None:
         """Remember what was drawn or changed last; it may be wanted on another slide."""

@@ -207,11 +207,12 @@ class KeysDialog(QDialog):
         self._words.setText(words or self._standing(command))
 
     def _standing(self, command: Command) -> str:
+        keys, default = self._keymap.wish_of(command), self._keymap.default_of(command)
         holder = self._keymap.conflicts(self._commands).get(command.id)
         if holder is not None:
-            keys = self._keymap.wish_of(command)
             return f"“{command.title}” has no key: {keys} does “{holder.title}”."
-        keys, default = self._keymap.wish_of(command), self._keymap.default_of(command)
+        if why_not := refusal(keys, self._commands):
+            return f"“{command.title}” has no key: {why_not}."
         said = f"{keys} does “{command.title}”." if keys else f"“{command.title}” has no key."
         more = self._keymap.more_keys(self._commands).get(command.id, ())
         said += f" So does {' and '.join(more)}." if keys and more else ""
@@ -237,7 +238,7 @@ class KeysDialog(QDialog):
         command = self._command
         if command is None:
             return
-        why_not = refusal(keys)
+        why_not = refusal(keys, self._commands)
         holder = self._keymap.holder(keys, self._commands)
         if why_not is not None:
             self._say(f"{why_not[:1].upper()}{why_not[1:]}.")

@@ -205,7 +205,7 @@ class MainWindow(QMainWindow):
             action = QAction(command.title, self)
             action.setObjectName(command.id)
             action.setCheckable(command.is_checked is not None)
-            action.triggered.connect(lambda _checked=False, command=command: self._do(command))
+            action.triggered.connect(lambda _checked=False, command=command: self.do(command))
             self.addAction(action)
             self._actions[command.id] = action
             if command.menu:
@@ -225,6 +225,18 @@ class MainWindow(QMainWindow):
         self._welcome.setText(self._welcome_text())
         self.keys_changed.emit()
 
+    def do(self, command: Command) -> None:
+        """Do a command if it can be done now, and tell what went wrong."""
+        try:
+            if standing(command).is_enabled:
+                command.run()
+        except TilescopeError as error:
+            self.show_error(error)
+        except Exception as error:  # noqa: BLE001 - of a command or a plugin; the window stays
+            self.show_error(error)
+            sys.excepthook(type(error), error, error.__traceback__)
+        self.refresh_commands()
+
     def refresh_commands(self) -> None:
         """Show which commands can be done now."""
         for command in self.commands:
@@ -236,7 +248,7 @@ class MainWindow(QMainWindow):
 
     def show_palette(self) -> None:
         """Let the user type what to do."""
-        CommandPalette(self.commands, self, keys=self.keys).open()
+        CommandPalette(self.commands, self.do, self, keys=self.keys).open()
 
     def show_error(self, error: BaseException, about: Hashable = None) -> None:
         """Say what went wrong, once, where it does not stop the work and stays to be read.
@@ -386,17 +398,6 @@ class MainWindow(QMainWindow):
         self.show_error(error)
         if not isinstance(fault, TilescopeError):
             sys.excepthook(type(error), error, fault.__traceback__)
-
-    def _do(self, command: Command) -> None:
-        try:
-            if standing(command).is_enabled:
-                command.run()
-        except TilescopeError as error:
-            self.show_error(error)
-        except Exception as error:  # noqa: BLE001 - of a command or a plugin; the window stays
-            self.show_error(error)
-            sys.excepthook(type(error), error, error.__traceback__)
-        self.refresh_commands()
 
 
 def _told(error: BaseException) -> BaseException:

@@ -193,7 +193,8 @@ class ObjectMenus(QObject):
 def _add_sorting(menu: QMenu, table: QTableView) -> None:
     """Offer what a press on the title of a column does, for that of the cell the keys are on."""
     column, header = max(0, table.currentIndex().column()), table.horizontalHeader()
-    title = table.model().headerData(column, Qt.Orientation.Horizontal)
+    role = Qt.ItemDataRole.AccessibleTextRole  # a title may be a picture
+    title = table.model().headerData(column, Qt.Orientation.Horizontal, role)
     menu.addSeparator()
     for order, name in _ORDERS.items():
         action = menu.addAction(_escaped(f"Sort by {title}, {name}"))

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt
-from PySide6.QtGui import QIcon
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QItemSelection,
+    QItemSelectionRange,
+    QModelIndex,
+    QPersistentModelIndex,
+    Qt,
+)
+from PySide6.QtGui import QGuiApplication, QIcon
 
-from tilescope_desktop.model.object_rows import FIXED, ObjectRows
+from tilescope_desktop.model.object_rows import FIXED, LOCK_COLUMN, ObjectRows
 from tilescope_desktop.model.object_style import ObjectStyle
+from tilescope_desktop.view.lock_mark import lock_icon
 from tilescope_desktop.view.swatch import swatch
 
 Index = QModelIndex | QPersistentModelIndex
 _ROLE = Qt.ItemDataRole
+#: What is said in words of every cell, also of a lock and of a name that is cut.
+_WORDS = (_ROLE.AccessibleTextRole, _ROLE.ToolTipRole)
 
 
 class ObjectModel(QAbstractTableModel):
@@ -26,6 +38,7 @@ class ObjectModel(QAbstractTableModel):
         self._sorting: tuple[int, bool] | None = None
         self.style = ObjectStyle()
         self._swatches: dict[tuple[int, int, int], QIcon] = {}
+        self._locks: tuple[int, QIcon] | None = None
 
     @property
     def rows(self) -> ObjectRows | None:
@@ -59,6 +72,23 @@ class ObjectModel(QAbstractTableModel):
         """Return shown rows as text, with titles, for a table of another program."""
         return "" if self._rows is None else self._rows.table(self._order[places])
 
+    def places_of(self, ids: Collection[str]) -> NDArray[np.intp]:
+        """Return where objects are listed, ``int[n]``, ascending; some may not be."""
+        if self._rows is None or not ids:
+            return np.zeros(0, np.intp)
+        wanted = set(ids)
+        is_wanted = np.array([name in wanted for name in self._rows.ids], bool)
+        return np.flatnonzero(is_wanted[self._order])
+
+    def spans(self, places: NDArray[np.intp]) -> QItemSelection:
+        """Return whole rows, by ascending places, as the stretches that they make up."""
+        selection, last = QItemSelection(), self.columnCount() - 1
+        for part in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1):
+            if len(part):
+                first, end = int(part[0]), int(part[-1])
+                selection.append(QItemSelectionRange(self.index(first, 0), self.index(end, last)))
+        return selection
+
     def object_row(self, index: Index) -> int:
         """Return the row of the table behind."""
         return int(self._order[index.row()])
@@ -75,32 +105,48 @@ class ObjectModel(QAbstractTableModel):
 
     def headerData(  # noqa: N802 - Qt's name
         self, section: int, orientation: Qt.Orientation, role: int = _ROLE.DisplayRole
-    ) -> str | None:
+    ) -> object:
         """Return the title of a column; called by Qt."""
-        if role != _ROLE.DisplayRole or orientation != Qt.Orientation.Horizontal:
-            return None
         columns = FIXED if self._rows is None else self._rows.columns
-        return columns[section] if section < len(columns) else None
+        if orientation != Qt.Orientation.Horizontal or section >= len(columns):
+            return None
+        if role == _ROLE.DecorationRole and section == LOCK_COLUMN:
+            return self._lock()
+        is_title = role == _ROLE.DisplayRole and section != LOCK_COLUMN
+        return columns[section] if is_title or role in _WORDS else None
 
     def data(self, index: Index, role: int = _ROLE.DisplayRole) -> object:
         """Return what a cell shows; called by Qt."""
         if self._rows is None or not index.isValid() or index.row() >= len(self._order):
             return None
         row = int(self._order[index.row()])
-        if role == _ROLE.DisplayRole:
+        if role in _WORDS:
             return self._rows.text(row, index.column())
-        if role == _ROLE.DecorationRole and index.column() == 0:
-            name = str(self._rows.class_names[row])
-            return self._swatch(name or None)
+        if role == _ROLE.DisplayRole:
+            is_lock = index.column() == LOCK_COLUMN
+            return "" if is_lock else self._rows.text(row, index.column())
+        if role == _ROLE.DecorationRole:
+            return self._icon(self._rows, row, index.column())
         if role == _ROLE.TextAlignmentRole and index.column() >= len(FIXED):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
+
+    def _icon(self, rows: ObjectRows, row: int, column: int) -> QIcon | None:
+        if column == 0:
+            return self._swatch(str(rows.class_names[row]) or None)
+        return self._lock() if column == LOCK_COLUMN and rows.locked[row] else None
 
     def _swatch(self, class_name: str | None) -> QIcon:
         color = self.style.color_of(class_name)
         if color not in self._swatches:
             self._swatches[color] = swatch(color)
         return self._swatches[color]
+
+    def _lock(self) -> QIcon:
+        theme = QGuiApplication.palette().cacheKey()
+        if self._locks is None or self._locks[0] != theme:
+            self._locks = theme, lock_icon()
+        return self._locks[1]
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Order the rows by a column; called by Qt."""

@@ -25,15 +25,21 @@ from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project, rows_of
 from tilescope_desktop.bridge.work import Job, Work
-from tilescope_desktop.model.object_rows import ObjectRows
+from tilescope_desktop.model.object_rows import LOCK_COLUMN, ObjectRows
 from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.listing_panel import ListingPanel
 from tilescope_desktop.view.object_model import ObjectModel
 from tilescope_desktop.view.slide_tab import SlideTab
+from tilescope_desktop.view.swatch import SWATCH_PX
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
 _ONE_ROW = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
+#: A longer name of a class, or of a measurement, is cut until its column is made wider.
+_MOST_CLASS_PX = 100
+_MOST_TITLE_PX = 160
+_MARGIN_PX = 4
+_LOCK_PX = 30
 _FILTER = "Filter: class, unclassified, kind, locked"
 
 
@@ -83,7 +89,14 @@ class ObjectPanel(ListingPanel):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.horizontalHeader().setDefaultSectionSize(112)
+        self.table.setWordWrap(False)  # so that a name that is cut ends in dots
+        self.table.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
+        #: Choices made here that the project has not answered yet.
+        self._asked = 0
+        self._is_fitting = False
+        #: Titles of columns whose width the user chose.
+        self._widths: dict[str, int] = {}
+        self.table.horizontalHeader().sectionResized.connect(self._note_width)
         self.table.activated.connect(self._fly)
         self.table.selectionModel().selectionChanged.connect(self._choose)
         # Rows that are sorted or filtered anew are forgotten by the view.
@@ -151,14 +164,12 @@ class ObjectPanel(ListingPanel):
             return
         if not self.isVisible() or self._annotations.is_lent:
             return
-        rect = None
-        if self.in_view.isChecked() and tab.view.viewport is not None:
-            rect = tab.view.viewport.bounds_l0
+        view = tab.view.viewport if self.in_view.isChecked() else None
         desk, path, number, um = self._annotations.desk, project.path, slide.number, tab.um_per_px
         plane, counts = tab.planes.place, (tab.source.info.z, tab.source.info.t)
         self._start(
             lambda token: read_project(
-                desk, path, lambda project: rows_of(project, number, um, token, rect, plane, counts)
+                desk, path, lambda project: rows_of(project, number, um, token, view, plane, counts)
             )
         )
 
@@ -172,6 +183,7 @@ class ObjectPanel(ListingPanel):
         self._is_following = True
         self.model.show_rows(rows)
         self._is_following = False
+        self._fit_columns()
         names = () if rows is None else rows.names
         letters = () if rows is None else rows.plane_letters
         self.words.setPlaceholderText(", ".join([_FILTER, *(f"{letter}1" for letter in letters)]))
@@ -182,6 +194,28 @@ class ObjectPanel(ListingPanel):
         self._show_histogram()
         self._follow_selection()
         self.shown.emit()
+
+    def _fit_columns(self) -> None:
+        """Make columns as wide as what they show, but those that the user made wide or narrow."""
+        rows, header = self.model.rows, self.table.horizontalHeader()
+        if rows is None:
+            return
+        metrics = self.table.fontMetrics()
+        self._is_fitting = True
+        for column, title in enumerate(rows.columns):
+            texts = [metrics.horizontalAdvance(text) for text in rows.widest(column)]
+            wide = max(texts, default=0) + 2 * _MARGIN_PX
+            if column == 0:
+                wide = min(wide + SWATCH_PX, _MOST_CLASS_PX)
+            hint = _LOCK_PX if column == LOCK_COLUMN else header.sectionSizeHint(column)
+            wide = max(wide, min(hint, _MOST_TITLE_PX))
+            header.resizeSection(column, self._widths.get(title, wide))
+        self._is_fitting = False
+
+    def _note_width(self, column: int, _before: int, width: int) -> None:
+        rows = self.model.rows
+        if not self._is_fitting and rows is not None and column < len(rows.columns):
+            self._widths[rows.columns[column]] = width
 
     def _show_count(self) -> None:
         rows, count = self.model.rows, len(self.model.order)
@@ -225,17 +259,34 @@ class ObjectPanel(ListingPanel):
         if self._is_following or rows is None or slide is None:
             return
         ids = [rows.ids[row] for row in self.model.order[self._chosen()].tolist()]
-        if ids:
-            self._annotations.select(slide, ids)
+        annotations = self._annotations
+        if not ids:
+            annotations.select_nothing()  # at once: a key that follows means nothing
+        if annotations.project is not None and not annotations.is_lent:
+            self._asked += 1
+            annotations.select(slide, ids)
+            annotations.desk.ask(lambda _project: None, self._note_answer, self._note_answer)
+        self._follow_selection()
+
+    def _note_answer(self, _answer: object) -> None:
+        self._asked -= 1
+        self._follow_selection()
 
     def _follow_selection(self) -> None:
-        """Mark the row of the one selected object, and bring it into sight."""
-        rows, ids = self.model.rows, self._annotations.selected_ids
-        if rows is None or len(ids) != 1 or not self.isVisible():
+        """Mark the rows of what is selected, and bring that of one object into sight."""
+        # While a choice made here is on its way, an earlier one may be answered.
+        if self._is_following or self._asked or not self.isVisible():
             return
-        there = [place for place, row in enumerate(self.model.order) if rows.ids[row] == ids[0]]
-        if there:
-            self._is_following = True
+        places = self.model.places_of(self._annotations.selected_ids)
+        if np.array_equal(places, self._chosen()):
+            return
+        self._is_following = True
+        marks = self.table.selectionModel()
+        if len(self._annotations.selected_ids) == len(places) == 1:
             # Not by ``selectRow``, which adds to what is selected while Ctrl is held.
-            self.table.selectionModel().setCurrentIndex(self.model.index(there[0], 0), _ONE_ROW)
-            self._is_following = False
+            marks.setCurrentIndex(self.model.index(int(places[0]), 0), _ONE_ROW)
+        else:
+            # Qt compares every span that is marked with every one that was.
+            marks.clearSelection()
+            marks.select(self.model.spans(places), QItemSelectionModel.SelectionFlag.Select)
+        self._is_following = False

@@ -31,6 +31,7 @@ from tilescope_desktop.model.tools.tool import (
     MoveTool,
     Pixels,
     Preview,
+    Say,
     Scene,
     Selected,
     Tool,
@@ -66,11 +67,13 @@ class ToolBench(QObject):
 
     It is also the scene that tools look at: the slide under the mouse. ``on_key`` hears of keys
     over a slide before they are shortcuts and when they are let go; ``press_count`` is how often
-    the mouse was pressed over one.
+    the mouse was pressed over one. ``ended`` gives words that were said of a shape that is begun,
+    once it no longer is.
     """
 
     tool_changed = Signal(object)
     pending_changed = Signal()
+    ended = Signal(str)
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class ToolBench(QObject):
         self.on_key: Callable[[QKeyEvent], None] = lambda _event: None
         self.press_count = 0
         self._was_pending = False
+        self._said_begun = ""
         annotations.selection_changed.connect(self.repaint)
 
     # -- tools ------------------------------------------------------------------------------------
@@ -314,8 +318,10 @@ class ToolBench(QObject):
         """Keep the shape that is begun on a slide, and say so; what is none yet is dropped."""
         wishes = self.tool.finish() if self.tool.is_busy and tab in self.slides else ()
         self.tool.cancel()
+        self._tell_pending()
         if wishes:
             self._hand_over(tab, wishes)
+        if any(not isinstance(wish, Say) for wish in wishes):
             self.annotations.said.emit(f"The shape begun on {tab.path.name} was finished")
 
     def _hand_over(self, tab: SlideTab, wishes: Wishes) -> None:
@@ -332,12 +338,16 @@ class ToolBench(QObject):
     def _say_begun(self) -> None:
         """Say why nothing is drawn: what is begun in another view is finished there."""
         if self._under is not None:
-            self.annotations.said.emit(
+            self._said_begun = (
                 f"A shape is begun on {self._under.path.name}, in another view: "
                 "Enter finishes it, Escape drops it"
             )
+            self.annotations.said.emit(self._said_begun)
 
     def _tell_pending(self) -> None:
+        if self._said_begun and not self.tool.is_busy:
+            self.ended.emit(self._said_begun)
+            self._said_begun = ""
         if self.tool.is_pending != self._was_pending:
             self._was_pending = self.tool.is_pending
             self.pending_changed.emit()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 
 import numpy as np
 
 from tilescope.domain.annotation import ObjectClass
 from tilescope.errors import UsageError
+from tilescope.store import states
 from tilescope.store.catalogue import Catalogue, packed_color
 from tilescope.store.fields import FIELDS, ClassRow
 from tilescope.store.history import Step
@@ -80,6 +81,37 @@ class ClassEdits:
             _put(step, {number: None})
         self._catalogue.forget()
         return count
+
+    def assign(self, ids: Iterable[str], class_name: str | None) -> tuple[int, int]:
+        """Sort those of some objects that are not locked into a class, made if it is new.
+
+        Returns
+        -------
+        tuple of int
+            How many were sorted, and how many locked ones keep another class.
+
+        Raises
+        ------
+        UsageError
+            When one of them is not there, or locked ones alone are of another class.
+        """
+        with self._edit("set class") as step:
+            number = self._catalogue.class_number(class_name)
+            rows = np.unique(np.array(self._objects.rows_of(ids), np.int64))
+            found = states.read(self._db, states.leaves_of(rows))
+            places = found.at(rows)
+            is_locked = found.states["locked"][places] != 0
+            is_other = found.states["class"][places] != number
+            kept = int(np.count_nonzero(is_locked & is_other))
+            if kept and not (is_other & ~is_locked).any():
+                one = "the object is locked; unlock it first"
+                many = f"{kept:,} objects are locked; unlock them first"
+                raise UsageError(f"nothing was changed: {one if kept == 1 else many}")
+            free = rows[~is_locked]
+            for some in self._objects.rows(free, spare_locked=False):
+                step.change(FIELDS["class"], some, np.full(len(some), number, np.int64))
+                step.changed += len(some)
+        return len(free), kept
 
     def _number(self, name: str) -> int:
         number = self._catalogue.find_class(name)

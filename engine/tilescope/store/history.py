@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -45,6 +45,8 @@ class Edit:
         was renamed or deleted as changed.
     standing
         Whether it holds, can be redone, or was dropped when something else was done instead.
+    slide
+        Number of the slide that all its objects lie on, told where it is undone or redone.
     """
 
     number: int
@@ -55,6 +57,7 @@ class Edit:
     removed: int
     changed: int
     standing: Standing
+    slide: int | None = None
 
 
 class Step:
@@ -176,7 +179,20 @@ class History:
         self._db.execute("UPDATE edit SET standing = ? WHERE edit = ?", (new, number))
         self.note(action, number)
         found = self._db.execute(f"SELECT {_COLUMNS} FROM edit WHERE edit = ?", (number,))  # noqa: S608
-        return _edit(found.fetchone())
+        return replace(_edit(found.fetchone()), slide=self._slide_of(number, first, last))
+
+    def _slide_of(self, number: int, first: int | None, last: int | None) -> int | None:
+        """Return the slide of the objects of an edit; None when there are none, or several."""
+        ends = [] if first is None or last is None else [first, last]
+        for (packed,) in self._db.execute(
+            "SELECT places FROM delta WHERE edit = ? AND field NOT IN ('measures', 'classes')",
+            (number,),
+        ):
+            rows = deltas.unpack_numbers(packed)
+            ends += [*rows[:1].tolist(), *rows[-1:].tolist()]
+        found = states.read(self._db, states.leaves_of(np.array(ends, np.int64)))
+        slides = {*found.slides.tolist()}
+        return slides.pop() if len(slides) == 1 else None
 
     def _swap(self, number: int, *, is_undo: bool) -> None:
         # A place may be in several deltas, so they are taken back in the opposite order.

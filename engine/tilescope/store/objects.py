@@ -198,7 +198,9 @@ class Objects:
         if spare_locked:
             found = states.read(self._db, states.leaves_of(rows))
             if locked := int(np.count_nonzero(found.states["locked"][found.at(rows)])):
-                raise UsageError(f"{locked} of the objects are locked; unlock them first")
+                one = "the object is" if len(rows) == 1 else "one of the objects is"
+                many = f"{locked:,} of the objects are locked; unlock them first"
+                raise UsageError(f"{one} locked; unlock it first" if locked == 1 else many)
         for at in range(0, len(rows), CHUNK):
             yield rows[at : at + CHUNK]
 

@@ -139,5 +139,27 @@ def test_no_key_does_two_things_however_many_a_command_has(
 
 
 def test_what_the_view_needs_is_refused_with_the_reason() -> None:
-    assert refusal("space") == "Space pans with any tool in hand; choose another key"
-    assert refusal("Ctrl+Space") is None
+    said = "Space pans with any tool in hand; choose another key"
+    assert refusal("space", COMMANDS) == said
+    assert refusal("Ctrl+Space", COMMANDS) is None
+
+
+def test_letters_of_menus_are_refused_and_name_the_menu() -> None:
+    deep = Command("deep", "Deep", "Models/Nuclei", lambda: None)
+    hidden = Command("hidden", "Hidden", "", lambda: None)
+    every = [*COMMANDS, deep, hidden, Command("open", "Open", "File", lambda: None)]
+    said = "{} opens the {} menu; choose another key"
+    assert refusal("alt+f", every) == said.format("Alt+F", "File")
+    # Models stands before a menu that nobody ordered, and has the letter first.
+    assert refusal("Alt+M", every) == said.format("Alt+M", "Models")
+    assert refusal("Alt+E", every) == said.format("Alt+E", "Menu")
+    for free in ("Alt+N", "F", "Ctrl+Alt+F", "Alt+Shift+F"):
+        assert refusal(free, every) is None
+
+
+def test_a_letter_of_a_menu_that_somebody_kept_as_a_key_stays_with_the_menu() -> None:
+    keymap = Keymap(own={"dig": "Alt+M"})
+    assert keymap.keys(COMMANDS)["dig"] == ""
+    assert keymap.holder("Alt+M", COMMANDS) is None
+    also = replace(DIG, also=("Alt+M", "F9"))
+    assert Keymap().more_keys([LOCK, also]) == {"dig": ("F9",)}

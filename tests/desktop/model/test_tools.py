@@ -30,6 +30,7 @@ from tilescope_desktop.model.tools.tool import (
     PickBox,
     Pixels,
     Reshape,
+    Say,
     Selected,
     Tool,
     Wish,
@@ -221,6 +222,30 @@ def test_two_corners_enclose_nothing() -> None:
     click(tool, 0, 0)
     click(tool, 50, 50)
     assert list(tool.finish()) == []
+
+
+@pytest.mark.parametrize("far", [100, 140])
+def test_an_outline_that_crosses_itself_is_its_lobes(far: int) -> None:
+    tool = PolygonTool(Desk(), "p", "P")
+    for x, y in ((0, 0), (100, 100), (100, 0), (0, far)):
+        click(tool, x, y)
+    shape = drawn(list(tool.finish()))
+    lobes = shapely.polygonize(shapely.node(shapely.boundary(shape)).geoms)
+    assert shape.is_valid
+    assert len(lobes.geoms) == len(shapely.get_parts(shape)) == 2
+    assert shape.area == pytest.approx(sum(one.area for one in lobes.geoms))
+
+
+@pytest.mark.parametrize(
+    "corners", [[(0, 0), (30, 10), (90, 30)], [(0.1, 0.3), (0.4, 0.6), (0.8, 1.0)]]
+)
+def test_an_outline_that_encloses_nothing_is_told_of(corners: list[tuple[float, float]]) -> None:
+    tool = PolygonTool(Desk(), "p", "P")
+    for x, y in corners:
+        tool.press(at(x, y, 0.001))
+        tool.release(at(x, y, 0.001))
+    assert list(tool.finish()) == [Say("Nothing was drawn: the outline encloses nothing")]
+    assert not tool.is_busy
 
 
 def test_a_polygon_can_be_drawn_by_hand_in_one_drag() -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import shapely
 
 from tilescope.domain.geometry import Point
+from tilescope.ops.validity import clean
 from tilescope_desktop.model.pointer import Pointer
 from tilescope_desktop.model.tools.tool import (
     Draw,
     Preview,
+    Say,
     Scene,
     Tool,
     Wishes,
@@ -26,6 +28,8 @@ _CLOSING_PX = 8.0
 _STEP_PX = 2.0
 #: A hand does not draw finer than this, in screen pixels.
 _HAND_PX = 0.4
+#: An outline with less area, by the square of its length, is a line but for rounding.
+_FLAT = 1e-9
 
 
 class PathTool(Tool, ABC):
@@ -73,9 +77,9 @@ class PathTool(Tool, ABC):
 
     def finish(self) -> Wishes:
         """Draw what there is."""
-        shape = self._shape()
+        wish = self._wish()
         self.cancel()
-        return () if shape is None else (Draw(shape),)
+        return () if wish is None else (wish,)
 
     def step_back(self) -> bool:
         """Take the last corner back, or all that was drawn since the button went down."""
@@ -119,8 +123,8 @@ class PathTool(Tool, ABC):
         return ""
 
     @abstractmethod
-    def _shape(self) -> shapely.Geometry | None:
-        """Return what the corners make, None when there are too few."""
+    def _wish(self) -> Draw | Say | None:
+        """Return what comes of the corners, None when there are too few."""
 
 
 class PolygonTool(PathTool):
@@ -133,13 +137,17 @@ class PolygonTool(PathTool):
         distance = math.hypot(at.x - first.x, at.y - first.y)
         return distance <= _CLOSING_PX * pointer.l0_per_px
 
-    def _shape(self) -> shapely.Geometry | None:
+    def _wish(self) -> Draw | Say | None:
         if len(self._corners) < 3:
             return None
         polygon = shapely.Polygon(points_of(self._corners))
         thin = shapely.simplify(polygon, _HAND_PX * self._l0_per_px)
-        polygon = thin if thin.area > 0 and thin.is_valid else polygon
-        return polygon if polygon.area > 0 else None
+        # Repaired before it is measured: what lobes of an eight enclose cancels out.
+        found = clean(np.array([thin if thin.area > 0 and thin.is_valid else polygon], object))
+        shape, why_not = found.geometries[0], found.refused.get(0, "encloses nothing")
+        if shape is None or shape.area < _FLAT * shape.length**2:
+            return Say(f"Nothing was drawn: the outline {why_not}")
+        return Draw(shape)
 
 
 class FreehandTool(PolygonTool):
@@ -157,8 +165,8 @@ class PolylineTool(PathTool):
     def _text(self, line: np.ndarray) -> str:
         return length_text(line, self.scene.pixel_size)
 
-    def _shape(self) -> shapely.Geometry | None:
+    def _wish(self) -> Draw | Say | None:
         if len(self._corners) < 2:
             return None
         line = shapely.LineString(points_of(self._corners))
-        return shapely.simplify(line, _HAND_PX * self._l0_per_px)
+        return Draw(shapely.simplify(line, _HAND_PX * self._l0_per_px))

@@ -101,7 +101,14 @@ class PickBox:
     frame: Frame = LEVEL
 
 
-Wish = Draw | Reshape | Pick | PickBox
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the user why nothing comes of what was begun."""
+
+    words: str
+
+
+Wish = Draw | Reshape | Pick | PickBox | Say
 Wishes = Sequence[Wish]
 
 
