@@ -130,3 +130,16 @@ def test_files_of_dicom_are_seen_in_the_dialog_of_imports(drawn: Hand, tmp_path:
     in_dialog(drawn, act)
     drawn.act("project.import")
     assert "*.dcm" in filters[0]
+
+
+def test_no_export_takes_the_place_of_an_open_slide(
+    drawn: Hand, tmp_path: Path, dapi_image: Path
+) -> None:
+    other, front = tmp_path / "other.png", drawn.window.tab
+    other.write_bytes(dapi_image.read_bytes())
+    drawn.open(other)
+    drawn.window.tabs.show_slide(front)
+    drawn.parts.exchange.export(other, "geojson")
+    drawn.wait()
+    assert other.read_bytes() == dapi_image.read_bytes()
+    assert "other.png is one of the open slides; choose another name" in drawn.window.notices.text

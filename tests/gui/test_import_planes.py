@@ -57,3 +57,26 @@ def test_planes_that_the_file_names_are_kept(hand: Hand, tmp_path: Path) -> None
     file = objects_file(tmp_path, {"c": -1, "z": 3, "t": 1}, None)
     assert import_at(hand, 2, 0, file) == [(0, 0), (3, 1)]
     assert hand.window.status.currentMessage() == "2 objects from marks.geojson"
+
+
+def test_objects_on_planes_that_the_slide_lacks_are_put_on_the_plane_shown_and_it_is_said(
+    hand: Hand, tmp_path: Path
+) -> None:
+    file = objects_file(tmp_path, {"c": -1, "z": DEPTH, "t": 1}, {"c": -1, "z": 3, "t": TIMES})
+    assert import_at(hand, 1, 2, file) == [(1, 1), (3, 2)]
+    said = hand.window.status.currentMessage()
+    assert said.startswith("2 objects from marks.geojson; changed: ")
+    told = hand.window.notices.text
+    assert "names a focal plane that the slide does not have, and was put on focal plane 2" in told
+    assert "names a time point that the slide does not have, and was put at time point 3" in told
+
+
+def test_a_focal_plane_of_another_stack_is_seen_on_a_slide_without(
+    hand: Hand, tmp_path: Path, dapi_image: Path
+) -> None:
+    hand.open(dapi_image)
+    assert import_at(hand, 0, 0, objects_file(tmp_path, {"c": -1, "z": 3, "t": 0})) == [(0, 0)]
+    hand.act("view.fit")
+    assert hand.overlay.picture is not None
+    assert hand.overlay.picture.count == 1
+    assert "was put on focal plane 1" in hand.window.notices.text

@@ -438,3 +438,17 @@ def test_tiles_that_cannot_be_read_are_told_once_and_tried_again(
         at = viewport.to_screen(Point(x + 0.5, y + 0.5))
         color = shown.pixelColor(int(at.x), int(at.y))
         assert (color.red(), color.green(), color.blue()) == tuple(pixels[y, x])
+
+
+def test_a_question_is_whole_in_a_narrow_window(hand: Hand, dapi_image: Path) -> None:
+    hand.window.resize(900, 600)
+    hand.act("file.close")
+    hand.open(dapi_image)
+    hand.qtbot.waitUntil(bar(hand).isVisible, timeout=5000)
+    QApplication.processEvents()
+    assert not bar(hand).verticalScrollBar().isVisible()
+    words = bar(hand).findChild(QTextEdit)
+    assert words is not None
+    bottom = words.mapTo(bar(hand), words.rect().bottomLeft()).y()
+    assert bottom < bar(hand).height()
+    assert words.document().size().height() <= words.height() + 1

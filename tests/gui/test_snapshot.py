@@ -188,3 +188,73 @@ def test_a_drawing_counts_what_is_drawn(
     hand.act("objects.shows-annotations")
     save(hand, monkeypatch, tmp_path / "hidden.svg", "")
     assert "Saved hidden.svg with 0 objects as lines" in hand.window.status.currentMessage()
+
+
+@pytest.fixture
+def picture_slide(tmp_path: Path, dapi_image: Path) -> Path:
+    """A slide that has a name as pictures of views have, in a folder of its own."""
+    path = tmp_path / "slides" / "mine.png"
+    path.parent.mkdir()
+    path.write_bytes(dapi_image.read_bytes())
+    return path
+
+
+def test_no_picture_takes_the_place_of_an_open_slide(
+    hand: Hand, picture_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = picture_slide.read_bytes()
+    front = hand.window.tab
+    hand.open(picture_slide)
+    hand.window.tabs.show_slide(front)
+    hand.wait()
+    save(hand, monkeypatch, picture_slide, "")
+    assert picture_slide.read_bytes() == before
+    assert "mine.png is one of the open slides; choose another name" in hand.window.notices.text
+    assert list(picture_slide.parent.iterdir()) == [picture_slide]
+    assert hand.window.status.going == ""
+
+
+def test_no_picture_takes_the_place_of_a_slide_of_the_project(
+    hand: Hand, picture_slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = picture_slide.read_bytes()
+    hand.open(picture_slide)
+    hand.rectangle()
+    hand.act("file.close")
+    save(hand, monkeypatch, picture_slide.parent / ".." / "slides" / "mine.png", "")
+    assert picture_slide.read_bytes() == before
+    assert "is the project or one of its slides; choose another name" in hand.window.notices.text
+
+
+def test_the_name_that_is_offered_is_no_file_that_is_there(
+    hand: Hand, picture_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand.open(picture_slide)
+    offered: list[Path] = []
+    chosen = [Path()]
+
+    def ask(_window: object, _title: str, name: str, _files: str) -> tuple[str, str]:
+        offered.append(Path(name))
+        chosen[0] = chosen[0] if chosen[0].name else offered[-1]
+        return str(chosen[0]), ""
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", ask)
+    hand.act("project.save-picture")
+    assert offered == [picture_slide.with_name("mine-view.png")]
+    assert not QImage(str(offered[0])).isNull()
+    chosen[0] = tmp_path / "elsewhere.png"
+    hand.act("project.save-picture")
+    assert offered[-1] == picture_slide.with_name("mine-view-2.png")
+    hand.act("project.save-picture")
+    assert offered[-1] == tmp_path / "mine-view.png"
+
+
+@pytest.mark.parametrize("name", ["view.png", "view.svg"])
+def test_a_picture_that_cannot_be_written_leaves_nothing_behind(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    in_the_way = tmp_path / "pictures" / name
+    in_the_way.mkdir(parents=True)
+    save(hand, monkeypatch, in_the_way, "")
+    assert f"{name} cannot be written" in hand.window.notices.text
+    assert list(in_the_way.parent.iterdir()) == [in_the_way]

@@ -10,7 +10,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tilescope.errors import BudgetTooSmall, PixelSizeUnknown, ProjectError, TilescopeError
+from tilescope.errors import (
+    BudgetTooSmall,
+    PixelSizeUnknown,
+    ProjectError,
+    RunMismatch,
+    TilescopeError,
+)
 
 Choice = tuple[str, Callable[[], None]]
 
@@ -120,18 +126,25 @@ class Notices:
 
 def words_of(error: BaseException) -> str:
     """Return what an error says to the user, with the remedy."""
-    if isinstance(error, BudgetTooSmall):
-        return f"{error}; set Memory in the Models panel to {error.needed_mib} MiB or more"
-    if isinstance(error, PixelSizeUnknown):
-        return f"{error}; set it with View ▸ Pixel size…"
     if isinstance(error, TilescopeError):
-        return str(error)
+        return _own_words_of(error)
     if isinstance(error, OSError) and error.strerror:
         name = "" if error.filename is None else f"{error.filename}: "
         return f"{name}{error.strerror}; check the disk or the network and try again"
     if isinstance(error, MemoryError):
         return "There is not enough memory for this; close slides or programs and try again"
     return f"Something failed: {error!r}"
+
+
+def _own_words_of(error: TilescopeError) -> str:
+    if isinstance(error, BudgetTooSmall):
+        return f"{error}; set Memory in the Models panel to {error.needed_mib} MiB or more"
+    if isinstance(error, PixelSizeUnknown):
+        return f"{error}; set it with View ▸ Pixel size…"
+    if isinstance(error, RunMismatch):
+        why = "; ".join(error.differences)
+        return f"An earlier run cannot be gone on with ({why}); run the model anew"
+    return str(error)
 
 
 def unkept(error: ProjectError) -> ProjectError:

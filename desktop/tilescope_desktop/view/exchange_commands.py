@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QFileDialog
 from tilescope.domain.counts import counted
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import TilescopeError, UsageError
-from tilescope.exchange.findings import Finding
 from tilescope.jobs.export_objects import ExportRequest, ExportResult, export_objects
 from tilescope.jobs.import_objects import (
     ImportRequest,
@@ -19,11 +18,13 @@ from tilescope.jobs.import_objects import (
     OnCount,
     import_objects,
 )
+from tilescope.jobs.project_files import refuse_sources
 from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.lending import Lender
 from tilescope_desktop.bridge.work import Job, Report
 from tilescope_desktop.model.commands import Command
+from tilescope_desktop.model.finding_words import in_a_line, key_of, notice_of
 from tilescope_desktop.model.notices import subject
 from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.view.main_window import MainWindow
@@ -117,7 +118,7 @@ class ObjectExchange:
             end()
             self.notices.settle(file)
             objects = counted(result.objects, "object")
-            self._say(f"{objects} from {file.name}{onto}{where}{_left_out(result.left_out)}")
+            self._tell(f"{objects} from {file.name}{onto}{where}", file, result)
 
         def end() -> None:
             self._end_job(going)
@@ -166,17 +167,19 @@ class ObjectExchange:
             self._end_job(going)
             self.notices.settle(out)
             objects = counted(result.objects, "object")
-            self._say(f"{objects} to {out.name}{_left_out(result.left_out)}")
+            self._tell(f"{objects} to {out.name}", out, result)
 
         def failed(error: BaseException) -> None:
             self._end_job(going)
             self.notices.fail(error, subject(out))
 
         request = ExportRequest(project.path, format_name, out, str(tab.path))
+        slides = [one.path for one in self.window.all_tabs]
 
         def run(token: CancellationToken, report: Report) -> ExportResult:
             now = replace(request, project=self._settled(request.project))
             token.raise_if_cancelled()
+            refuse_sources(out, slides, "one of the open slides")
             return export_objects(now, token, _counter(report))
 
         self._begin_job(
@@ -231,6 +234,15 @@ class ObjectExchange:
         if job is not None and job.token.is_cancelled:
             self._say("Cancelled; nothing was changed")
 
+    def _tell(self, done: str, file: Path, result: ImportResult | ExportResult) -> None:
+        """Say what was done; what of it is not as it was stays to be read."""
+        left_out, changed = result.left_out, result.changed
+        self._say(done + in_a_line(left_out, changed))
+        if left_out or changed:
+            self.notices.put(notice_of(file, done, left_out, changed))
+        else:
+            self.notices.take(key_of(file))
+
     def _say(self, text: str) -> None:
         self.window.status.showMessage(text, _SAY_MS)
 
@@ -269,11 +281,6 @@ def _plane_text(info: SlideInfo, plane: tuple[int, int]) -> str:
     """Return a plane by those numbers of it that the slide has several of."""
     axes = (("focal plane", info.z, plane[0]), ("time", info.t, plane[1]))
     return ", ".join(f"{name} {place + 1}" for name, count, place in axes if count > 1)
-
-
-def _left_out(findings: Sequence[Finding]) -> str:
-    count = sum(one.count for one in findings)
-    return "" if not count else f"; {count:,} left out: {findings[0].reason}"
 
 
 def _counter(report: Report) -> OnCount:

@@ -194,8 +194,13 @@ class NoticeBar(QScrollArea):
     def _fit(self) -> None:
         """Be as high as what is told, within reason."""
         wanted = self._layout.totalHeightForWidth(max(_LEAST_WORDS_PX, self.width()))
-        self.setFixedHeight(min(_MOST_PX, max(1, wanted)))
         scrolls = wanted > _MOST_PX
+        # Said outright: a scroll bar that is there while lines are broken keeps itself there.
+        policy = Qt.ScrollBarPolicy
+        self.setVerticalScrollBarPolicy(
+            policy.ScrollBarAsNeeded if scrolls else policy.ScrollBarAlwaysOff
+        )
+        self.setFixedHeight(min(_MOST_PX, max(1, wanted)))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if scrolls else Qt.FocusPolicy.NoFocus)
 
     def _end(self, key: Hashable, act: Callable[[], None]) -> None:

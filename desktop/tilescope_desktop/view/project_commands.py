@@ -18,7 +18,7 @@ from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.store.project import Project, SlideRecord
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.loans import ProjectLent
-from tilescope_desktop.bridge.project_desk import Moved, Stranded
+from tilescope_desktop.bridge.project_desk import Moved, OpenProject, Stranded
 from tilescope_desktop.model.captions import caption
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.dropped import Over, each
@@ -58,6 +58,8 @@ class ProjectDesktop:
     _records: list[SlideRecord] = field(default_factory=list)
     _displaced: Notice | None = None
     _left: Hashable = None
+    _said: str = ""
+    _named: OpenProject | None = None
 
     def __post_init__(self) -> None:
         self.earlier = EarlierOffers(self.window, self.annotations, self.open)
@@ -70,6 +72,7 @@ class ProjectDesktop:
         self.annotations.project_changed.connect(self._name_window)
         self.annotations.refreshed.connect(self._name_commands)
         self.annotations.slides_found.connect(self._look_for_missing)
+        self.bench.ended.connect(self.window.status.unsay)
 
     # -- projects ---------------------------------------------------------------------------------
 
@@ -315,10 +318,14 @@ class ProjectDesktop:
         )
 
     def _say(self, text: str) -> None:
+        self._said = text
         self.window.status.showMessage(text, 8000)
 
     def _name_window(self) -> None:
         project = self.annotations.project
+        before, self._named = self._named, project
+        if before is not None and project != before:  # what was said was of the one before
+            self.window.status.unsay(self._said)
         if project is not None:
             self.notices.settle(project.path)
             self.annotations.remembered.note_file(project.path)

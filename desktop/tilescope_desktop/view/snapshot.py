@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, QTimer
@@ -11,7 +14,10 @@ from PySide6.QtGui import QImage, QImageWriter, QPainter, QPixmap
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from tilescope.domain.counts import counted
-from tilescope.errors import UsageError
+from tilescope.errors import TilescopeError, UsageError
+from tilescope.io.address import parse_address
+from tilescope.jobs.project_files import refuse_sources
+from tilescope.jobs.project_slides import sources_of
 from tilescope.runtime.cancel import CancellationToken
 from tilescope.store.project import Project, View
 from tilescope_desktop.bridge.annotations import Annotations
@@ -20,6 +26,7 @@ from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.object_wish import transform_of
 from tilescope_desktop.model.scale_bar import bar_across
 from tilescope_desktop.model.view_svg import object_groups, shown_in, view_svg
+from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_overlay import MapOverlay
 from tilescope_desktop.view.scale_overlay import ROOM_PX
@@ -33,6 +40,8 @@ _MOST_OUTLINES = 20_000
 #: How long a picture waits for all of the view to be painted, and how often that is looked at.
 _PATIENCE_S = 10.0
 _LOOK_EVERY_MS = 30
+#: Returns the content of a file, and words on what is in it; runs in a worker.
+Make = Callable[[], tuple[bytes, str]]
 _NOT_SHARP = "; parts of it were not sharp yet, take it again when they are"
 
 
@@ -44,6 +53,7 @@ class Snapshot(QObject):
         self._window = window
         self._bench = bench
         self._annotations = annotations
+        self._folder: Path | None = None
 
     def choose(self) -> None:
         """Save what the view shows where the user wants it."""
@@ -51,19 +61,18 @@ class Snapshot(QObject):
         if tab is None:
             return
         name, title = QFileDialog.getSaveFileName(
-            self._window, "Save picture", f"{tab.path.stem}.png", _FILES
+            self._window, "Save picture", str(self._offered(tab.path)), _FILES
         )
         if name:
             path = Path(name)
             if path.suffix.casefold() not in _ENDINGS:
                 path = path.with_name(path.name + (".svg" if "svg" in title else ".png"))
+            self._folder = path.parent
             self.save(path)
 
     def save(self, path: Path) -> None:
-        """Save what the view shows, as the file's ending says."""
-        is_drawing = path.suffix.casefold() == ".svg"
-        keep = self._save_svg if is_drawing else self._save_png
-        self._when_sharp(lambda tab, still: keep(tab, path, still))
+        """Save what the view shows, as the file's ending says; it replaces no slide."""
+        self._when_sharp(lambda tab, still: self._save(tab, path, still))
 
     def copy(self) -> None:
         """Put what the view shows on the clipboard."""
@@ -114,36 +123,74 @@ class Snapshot(QObject):
             and all(one.is_current for one in maps)
         )
 
-    def _save_png(self, tab: SlideTab, path: Path, still: str) -> None:
-        if _painted(tab).save(str(path), "PNG"):
-            self._say(f"Saved {path.name}{still}")
-        else:
-            self._window.show_error(_unwritable(path))
+    def _offered(self, slide: Path) -> Path:
+        """Return a name that no file has: in the folder of the last picture, else by the slide."""
+        address = parse_address(slide)
+        beside = address.path.parent
+        may_write = address.url is None and os.access(beside, os.W_OK)
+        folder = self._folder or (beside if may_write else Path.home())
+        numbered = chain([""], (f"-{number}" for number in count(2)))
+        names = (folder / f"{address.path.stem}-view{number}.png" for number in numbered)
+        return next(path for path in names if not path.exists())
 
-    def _save_svg(self, tab: SlideTab, path: Path, still: str) -> None:
-        viewport = tab.view.viewport
-        if viewport is None:
+    def _save(self, tab: SlideTab, path: Path, still: str) -> None:
+        """Write a picture in a worker, unless the file is needed for something else."""
+        if tab.view.viewport is None:
             return
+        is_drawing = path.suffix.casefold() == ".svg"
+        make = self._drawing(tab, tab.view.viewport) if is_drawing else _pixels(tab)
+        refuse, status = self._refuse(path), self._window.status
+        going = status.begin(f"Saving {path.name}…")
+
+        def run(_token: CancellationToken, _report: Report) -> str:
+            refuse()
+            data, words = make()
+            _write(path, data)
+            return words
+
+        def done(words: str) -> None:
+            status.end(going)
+            self._say(f"Saved {path.name}{words}{still}")
+
+        def failed(error: BaseException) -> None:
+            status.end(going)
+            self._window.show_error(error)
+
+        self._window.work.start("picture", run, done, failed)
+
+    def _refuse(self, path: Path) -> Callable[[], None]:
+        """Return what refuses to replace the project or a slide; it runs in a worker."""
+        desk, project = self._annotations.desk, self._annotations.project
+        slides = [tab.path for tab in self._window.all_tabs]
+
+        def run() -> None:
+            refuse_sources(path, slides, "one of the open slides")
+            if project is None:
+                return
+            try:
+                sources = desk.wait(sources_of)
+            except TilescopeError:  # a job has it
+                with Project.open(project.path, writable=False) as there:
+                    sources = sources_of(there)
+            refuse_sources(path, sources)
+
+        return run
+
+    def _drawing(self, tab: SlideTab, viewport: Viewport) -> Make:
         image, look = _slide_picture(tab), self._look(tab)
         style, transform = self._annotations.style, transform_of(viewport, 1.0)
         bar = bar_across(viewport, tab.pixel_size, room_px=ROOM_PX)
 
-        def run(_token: CancellationToken, _report: Report) -> int:
+        def make() -> tuple[bytes, str]:
             found = look()
             shown = None if found is None else shown_in(found, style)
             drawn = object_groups(shown, transform, style) if shown is not None else ()
             size = viewport.width, viewport.height
-            _write(path, "".join(view_svg(size, _png(image), drawn, bar)))
-            return 0 if shown is None else len(shown)
+            objects = 0 if shown is None else len(shown)
+            text = "".join(view_svg(size, _png(image), drawn, bar))
+            return text.encode(), f" with {counted(objects, 'object')} as lines"
 
-        self._window.work.start(
-            "picture",
-            run,
-            lambda count: self._say(
-                f"Saved {path.name} with {counted(count, 'object')} as lines{still}"
-            ),
-            self._window.show_error,
-        )
+        return make
 
     def _look(self, tab: SlideTab) -> Callable[[], View | None]:
         """Return what finds the objects that the view shows; it runs in a worker."""
@@ -225,12 +272,19 @@ def _png(image: QImage) -> bytes:
     return bytes(buffer.data().data())
 
 
-def _write(path: Path, text: str) -> None:
+def _pixels(tab: SlideTab) -> Make:
+    image = _painted(tab).toImage()
+    return lambda: (_png(image), "")
+
+
+def _write(path: Path, data: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, "utf-8")
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError as exc:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise _unwritable(path) from exc
 
 

@@ -122,6 +122,11 @@ class Status(QStatusBar):
         """Say no longer what passes."""
         self.showMessage("")
 
+    def unsay(self, text: str) -> None:
+        """Say no longer what passes, if it is this: it does not hold any more."""
+        if text and text == self._passing:
+            self.clearMessage()
+
     def currentMessage(self) -> str:  # noqa: N802 - Qt's name
         """Return what passes, empty for nothing."""
         return self._passing

@@ -19,8 +19,14 @@ from tilescope.exchange.findings import Finding, Findings
 from tilescope.exchange.formats import Format, format_named
 from tilescope.jobs.ahead import ahead
 from tilescope.jobs.import_objects import OnCount, ignore_count
+from tilescope.jobs.project_files import refuse_sources
 from tilescope.jobs.project_labels import LabelledObjects
-from tilescope.jobs.project_slides import chosen_slide, known_frame, pixel_size_of
+from tilescope.jobs.project_slides import (
+    chosen_slide,
+    known_frame,
+    pixel_size_of,
+    sources_of,
+)
 from tilescope.ops.simplification import simplify
 from tilescope.runtime import memory
 from tilescope.runtime.cancel import CancellationToken
@@ -233,9 +239,7 @@ def _check_out(request: ExportRequest, chosen: Format, project: Project) -> None
     out = request.out
     if request.format == "geojson.gz" and out.suffix.lower() != ".gz":
         raise UsageError(f"{out}: packed GeoJSON ends in .gz; name it {out.name}.gz")
-    sources = {project.path, *(p.resolve() for r in project.slides() for p in (r.path,))}
-    if out.resolve() in sources:
-        raise UsageError(f"{out} is the project or one of its slides; choose another name")
+    refuse_sources(out, sources_of(project))
     makes_folder = chosen.suffixes[0].endswith(".zarr")
     if out.is_dir() and not (makes_folder and _is_zarr(out)):
         raise OutputError(out, "is a folder, which would be replaced; choose another name")

@@ -6,10 +6,14 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from tilescope.domain.annotation import Annotation
-from tilescope.domain.annotation_table import AnnotationTable
+from tilescope.domain.annotation_table import AnnotationTable, Traits
 from tilescope.domain.slide import SlideInfo
 from tilescope.errors import UsageError
 from tilescope.exchange.findings import Finding, Findings
@@ -27,6 +31,7 @@ from tilescope.jobs.project_slides import (
     frame_of,
     identity_of_slide,
     known_frame,
+    known_planes,
     known_slide,
     pixel_size_of,
 )
@@ -41,7 +46,11 @@ _LOOK_AT_SLIDE = frozenset({"ndpa"})
 #: The plane that readers give objects of which a file says nothing.
 _FIRST = (0, 0)
 
+_STRAY_Z = "names a focal plane that the slide does not have, and was put on focal plane {}"
+_STRAY_T = "names a time point that the slide does not have, and was put at time point {}"
+
 OnCount = Callable[[int], None]
+_Plane = TypeVar("_Plane", Annotation, Traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +114,14 @@ class _Target:
     """The slide that objects go to.
 
     ``number`` is None while the project does not have it, ``info`` unless it was named by its path.
+    ``planes`` tells how many focal planes and time points it has, None while it is away.
     """
 
     name: str
     number: int | None
     frame: SlideFrame
     info: SlideInfo | None
+    planes: Callable[[], tuple[int, int] | None]
 
 
 def ignore_count(_count: int) -> None:
@@ -151,7 +162,8 @@ def import_objects(
         before = frozenset(known_class.name for known_class in project.classes())
         findings = Findings()
         # The file is parsed while the database writes.
-        batches = ahead(_objects(request, known, target.frame, findings, token, plane), token)
+        read = _objects(request, known, target.frame, findings, token)
+        batches = ahead(_placed(read, target, request.plane, plane, findings), token)
         with closing(batches):
             count = _insert(project, target, request, _counted(batches, on_count))
         add_classes(project, _new_colours(findings, before))
@@ -176,15 +188,17 @@ def _target(project: Project, request: ImportRequest, known: Format) -> _Target:
     if request.slide is None or not _is_there(request.slide):
         record = chosen_slide(project, request.slide)
         frame = known_frame(project, record, is_looked_at=known.name in _LOOK_AT_SLIDE)
-        return _Target(record.name, record.slide, frame, None)
+        planes = cache(partial(known_planes, project, record))
+        return _Target(record.name, record.slide, frame, None, planes)
     path = Path(request.slide)
     with open_slide(path, cache=TileCache(CACHE_BYTES)) as source:
         info = source.info
     record_there = known_slide(project, identity_of_slide(path, info))
     if record_there is None:
-        return _Target(path.name, None, frame_of(path, info, info.pixel_size), info)
+        frame = frame_of(path, info, info.pixel_size)
+        return _Target(path.name, None, frame, info, lambda: (info.z, info.t))
     frame = frame_of(path, info, pixel_size_of(record_there))
-    return _Target(record_there.name, record_there.slide, frame, info)
+    return _Target(record_there.name, record_there.slide, frame, info, lambda: (info.z, info.t))
 
 
 def _is_there(slide: str) -> bool:
@@ -198,12 +212,35 @@ def _objects(
     frame: SlideFrame,
     findings: Findings,
     token: CancellationToken,
-    plane: tuple[int, int] = _FIRST,
 ) -> Generator[Sequence[Annotation], None, None]:
     assert known.read is not None  # what is known by its content can be read
     for batch in known.read(request.file, frame, findings):
         token.raise_if_cancelled()
-        yield batch if plane == _FIRST else _on_plane(batch, plane)
+        yield batch
+
+
+def _placed(
+    batches: Iterable[Sequence[Annotation]],
+    target: _Target,
+    wanted: tuple[int, int],
+    plane: tuple[int, int],
+    findings: Findings,
+) -> Generator[Sequence[Annotation], None, None]:
+    """Yield objects on planes that the slide has.
+
+    Parameters
+    ----------
+    wanted
+        z and t of objects that name others than the slide has.
+    plane
+        z and t of all of them, unless it is the first: then they lie where the file says.
+    """
+    for batch in batches:
+        if plane != _FIRST:
+            yield _on_plane(batch, plane)
+            continue
+        counts = target.planes() if _names_plane(batch) else None
+        yield batch if counts is None else _within(batch, counts, wanted, findings)
 
 
 def _names_plane(batch: Sequence[Annotation]) -> bool:
@@ -217,6 +254,40 @@ def _on_plane(batch: Sequence[Annotation], plane: tuple[int, int]) -> Sequence[A
     if isinstance(batch, AnnotationTable):
         return replace(batch, traits=[replace(one, z=z, t=t) for one in batch.traits])
     return [replace(one, z=z, t=t) for one in batch]
+
+
+def _within(
+    batch: Sequence[Annotation],
+    counts: tuple[int, int],
+    wanted: tuple[int, int],
+    findings: Findings,
+) -> Sequence[Annotation]:
+    """Put objects on ``wanted`` where the slide does not have what they name, and note it."""
+    table = batch if isinstance(batch, AnnotationTable) else None
+    said = batch if table is None else table.traits
+    owner = np.arange(len(batch)) if table is None else table.trait_of
+    depth, times = counts
+    if all(one.z < depth and one.t < times for one in said):
+        return batch
+    z, t = min(wanted[0], depth - 1), min(wanted[1], times - 1)
+    for reason, is_stray in (
+        (_STRAY_Z.format(z + 1), [one.z >= depth for one in said]),
+        (_STRAY_T.format(t + 1), [one.t >= times for one in said]),
+    ):
+        strays = np.flatnonzero(np.array(is_stray, bool)[owner])
+        if strays.size:
+            findings.change(reason, f"object {batch[int(strays[0])].id}", int(strays.size))
+
+    def fit(plane: _Plane) -> _Plane:
+        return replace(
+            plane,
+            z=plane.z if plane.z < depth else z,
+            t=plane.t if plane.t < times else t,
+        )
+
+    if table is not None:
+        return replace(table, traits=[fit(one) for one in table.traits])
+    return [fit(one) for one in batch]
 
 
 def _counted(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tilescope.domain.annotation import ObjectClass
-from tilescope.errors import ProjectError, ProjectReadOnly
+from tilescope.errors import ProjectError, ProjectReadOnly, UsageError
 from tilescope.exchange.palette import RGB
+from tilescope.io.address import parse_address
 from tilescope.store.project import Project
 
 _COMPANIONS = ("", "-wal", "-shm", "-lock")
@@ -75,6 +76,34 @@ def add_classes(project: Project, classes: Mapping[str, RGB | None]) -> None:
     """
     coloured = ((name, colour) for name, colour in classes.items() if colour is not None)
     project.put_classes([ObjectClass(name, colour) for name, colour in coloured])
+
+
+def refuse_sources(
+    out: Path, sources: Iterable[Path], what: str = "the project or one of its slides"
+) -> None:
+    """Refuse to write over what is looked at or drawn in.
+
+    Parameters
+    ----------
+    sources
+        Files that must not be replaced, slides as they are named.
+    what
+        They, in words.
+
+    Raises
+    ------
+    UsageError
+        When ``out`` is one of them, by whatever name.
+    """
+    addresses = (parse_address(source) for source in sources)
+    if any(one.url is None and _is_same(out, one.path) for one in addresses):
+        raise UsageError(f"{out} is {what}; choose another name")
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    with suppress(OSError):  # one of them is not there, or cannot be asked for
+        return a.resolve() == b.resolve() or a.samefile(b)
+    return False
 
 
 def remove_project(path: Path) -> None:

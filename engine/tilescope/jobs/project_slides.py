@@ -167,6 +167,24 @@ def _named(project: Project, slides: list[SlideRecord], name: str) -> SlideRecor
     raise UsageError(f"{project.path.name} has no slide {name!r}, only: {listed or 'none'}")
 
 
+def sources_of(project: Project) -> list[Path]:
+    """Return the project's own file and its slides, wherever they may be."""
+    places = (p for record in project.slides() for p in record.candidates(project.path))
+    return [project.path, *places]
+
+
+def known_planes(project: Project, record: SlideRecord) -> tuple[int, int] | None:
+    """Return how many focal planes and time points a slide of a project has.
+
+    None when it is away or cannot be opened.
+    """
+    try:
+        with open_known(project, record, TileCache(CACHE_BYTES)) as source:
+            return source.info.z, source.info.t
+    except (UsageError, SlideError):
+        return None
+
+
 def open_known(project: Project, record: SlideRecord, cache: TileCache) -> SlideSource:
     """Open a slide of a project, which the caller closes, wherever it is now.
 

@@ -37,7 +37,7 @@ def back_up(db: sqlite3.Connection, project: Path, kept: int = KEPT) -> Path:
     try:
         with suppress(FileNotFoundError):
             partial.unlink()
-        copy_to(db, partial)
+        copy_to(db, partial, project)
         _rotate(project, kept)
         newest = _numbered(project, 1)
         partial.replace(newest)
@@ -91,7 +91,7 @@ def whole_copy(db: sqlite3.Connection, target: Path) -> None:
     partial = target.with_name(f".{target.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        copy_to(db, partial)
+        copy_to(db, partial, target)
         for companion in _COMPANIONS:  # of what is replaced; they would be taken for this one's
             target.with_name(target.name + companion).unlink(missing_ok=True)
         partial.replace(target)
@@ -104,9 +104,15 @@ def whole_copy(db: sqlite3.Connection, target: Path) -> None:
             partial.unlink(missing_ok=True)
 
 
-def copy_to(db: sqlite3.Connection, target: Path) -> None:
-    """Write the state of an open database to a new file and to the disk."""
-    with database_errors(target), closing(sqlite3.connect(target)) as copy:
+def copy_to(db: sqlite3.Connection, target: Path, named: Path) -> None:
+    """Write the state of an open database to a new file and to the disk.
+
+    Parameters
+    ----------
+    named
+        The file that errors name: ``target`` may be one that nobody has heard of.
+    """
+    with database_errors(named), closing(sqlite3.connect(target)) as copy:
         copy.execute("PRAGMA synchronous = OFF")  # the whole file is synchronised below
         copy.execute("PRAGMA journal_mode = OFF")
         db.backup(copy)

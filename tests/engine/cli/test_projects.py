@@ -76,6 +76,19 @@ def test_an_import_for_people_names_what_was_left_out(
     assert "1 object of spots.png to out.geojson" in exported.stdout
 
 
+def test_an_import_names_planes_that_the_slide_does_not_have(
+    tilescope: Tilescope, drawn: Path, spots: Path
+) -> None:
+    features = json.loads(drawn.read_text())["features"][:1]
+    features[0]["geometry"]["plane"] = {"c": -1, "z": 3, "t": 0}
+    drawn.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    result = tilescope("import", "p.tilescope", drawn, "--slide", spots)
+    assert result.exit_code == 0
+    assert "1 object from" in result.stdout
+    said = "changed: names a focal plane that the slide does not have, and was put on focal plane 1"
+    assert said in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

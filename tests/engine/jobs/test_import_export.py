@@ -357,6 +357,24 @@ def test_a_format_that_needs_the_slide_says_that_it_is_gone(
     assert not (tmp_path / "out.json").exists()
 
 
+def test_an_export_never_replaces_a_slide_by_another_name_of_it(
+    study: Path, slide: Path, tmp_path: Path
+) -> None:
+    before = slide.read_bytes()
+    linked = tmp_path / "linked.geojson"
+    linked.hardlink_to(slide)
+    with pytest.raises(UsageError, match="the project or one of its slides; choose another name"):
+        write(study, "geojson", linked)
+    linked.unlink()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for path in (study, slide):
+        path.rename(moved / path.name)
+    with pytest.raises(UsageError, match="the project or one of its slides; choose another name"):
+        write(moved / study.name, "geojson", moved / slide.name)
+    assert (moved / slide.name).read_bytes() == before
+
+
 def test_an_export_never_replaces_what_is_no_export(
     study: Path, slide: Path, tmp_path: Path
 ) -> None:

@@ -56,8 +56,10 @@ def test_a_copy_takes_the_place_of_what_was_there_with_its_log(tmp_path: Path) -
     with Project.create(path) as project:
         project.add_slide(Path("s.svs"), "s")
         project.copy_to(copy)
-        with pytest.raises(ProjectError, match="copy"):
-            project.copy_to(tmp_path / "no" / "such" / "copy.tilescope")
+        nowhere = tmp_path / "no" / "such" / "copy.tilescope"
+        with pytest.raises(ProjectError, match="copy") as refused:
+            project.copy_to(nowhere)
+        assert str(refused.value).startswith(f"{nowhere}: ")
     assert logs_of(copy) == []
     with Project.open(copy) as opened:
         assert len(opened.slides()) == 1
