@@ -70,7 +70,7 @@ def make_window(tile_bytes: int | None = None, folder: Path | None = None) -> Ma
     window.add_commands(file_commands(window, window.dropped.emit))
     objects = Annotating(window, folder)
     models = RunBench(window, objects.bench, objects.annotations)
-    objects.opener.handle((".onnx",), models.add_model)
+    objects.opener.handle_models(models.add_model)
     objects.opener.handle(MAP_SUFFIXES, models.maps.open)
     HeldTool(window, objects.bench)
     Names(window, objects.bench, objects.annotations, window.work)

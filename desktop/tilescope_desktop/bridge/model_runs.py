@@ -9,8 +9,9 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 
-from tilescope.errors import ProjectError
+from tilescope.errors import ProjectError, RunMismatch, SlideError
 from tilescope.jobs.apart import follow_apart
+from tilescope.jobs.project_slides import identity_of_slide
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import follow
@@ -18,11 +19,16 @@ from tilescope.jobs.running.events import RunEvent
 from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.work import Job, Report, Work
 from tilescope_desktop.model.kept_areas import keep_areas
+from tilescope_desktop.model.project_tasks import OpenSlide
+from tilescope_desktop.model.run_requests import places_of
 
 
 @dataclass(eq=False, slots=True)
 class ModelRun:
-    """One run that was started; its job cancels it."""
+    """One run that was started; its job cancels it.
+
+    ``request`` is what was asked for, with the folder where it really is once it tells of itself.
+    """
 
     request: RunRequest
     job: Job | None = None
@@ -53,8 +59,11 @@ class ModelRuns(QObject):
         self._work = work
         self.active: list[ModelRun] = []
 
-    def start(self, request: RunRequest) -> ModelRun:
-        """Run a model in a process of its own; its map can be read while it grows."""
+    def start(self, request: RunRequest, slide: OpenSlide) -> ModelRun:
+        """Run a model over a slide in a process of its own; its map can be read while it grows.
+
+        Where its folder holds another run, it goes to one beside that.
+        """
         request = replace(request, streams_map=True)
         run = ModelRun(request)
 
@@ -64,35 +73,78 @@ class ModelRuns(QObject):
 
         run.job = self._work.start(
             "run",
-            lambda token, report: _followed(
-                follow_apart(request, token), partial(_report_kept, request, report)
-            ),
+            lambda token, report: _run_somewhere(request, slide, token, report),
             end,
             end,
-            lambda event: self.told.emit(run, event),
+            partial(self._tell, run),
             on_cancelled=end,
         )
         self.active.append(run)
         return run
 
+    def _tell(self, run: ModelRun, said: RunRequest | RunEvent) -> None:
+        if isinstance(said, RunRequest):
+            run.request = said
+        else:
+            self.told.emit(run, said)
 
-def store_objects(request: RunRequest, project: Path, token: CancellationToken) -> RunReport:
-    """Put the objects of a complete run into a project; no tile runs again."""
-    again = replace(request, project=project, formats=(), overwrite=False)
+
+def store_objects(
+    request: RunRequest, slide: OpenSlide, project: Path, token: CancellationToken
+) -> RunReport:
+    """Put the objects of a run into a project; no tile that is done runs again.
+
+    Raises
+    ------
+    SlideError
+        When the slide is not what it was any more.
+    """
+    _check_same(slide)
+    again = replace(request, project=project, keeps_partial=True, formats=(), overwrite=False)
     return _followed(follow(again, token), lambda _event: None)
 
 
-def store_apart(request: RunRequest, project: Path, token: CancellationToken) -> RunReport:
-    """Put the objects of a complete run into a project that is not open in the window.
+def store_apart(
+    request: RunRequest, slide: OpenSlide, project: Path, token: CancellationToken
+) -> RunReport:
+    """Put the objects of a run into a project that is not open in the window.
 
     Raises
     ------
     ProjectError
         When it is no longer there; none is made in its place.
+    SlideError
+        As :func:`store_objects`.
     """
     if not project.is_file():
         raise ProjectError(project, "it is no longer there")
-    return store_objects(request, project, token)
+    return store_objects(request, slide, project, token)
+
+
+def _run_somewhere(
+    request: RunRequest, slide: OpenSlide, token: CancellationToken, report: Report
+) -> RunReport:
+    """Run in the first folder that does not hold another run; report which one it is."""
+    _check_same(slide)
+    mismatch: RunMismatch | None = None
+    for place in places_of(request):
+        report(place)
+        try:
+            return _followed(follow_apart(place, token), partial(_report_kept, place, report))
+        except RunMismatch as error:
+            mismatch = error
+    assert mismatch is not None
+    raise mismatch
+
+
+def _check_same(slide: OpenSlide) -> None:
+    """Make sure that a slide is the file that was opened: results are seen over that."""
+    if slide.identity is None:
+        return
+    if slide.identity != identity_of_slide(slide.path, slide.info):
+        raise SlideError(
+            slide.path, "is another file now than the one that is open; close it and open it again"
+        )
 
 
 def _report_kept(request: RunRequest, report: Report, event: RunEvent) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from tilescope.domain.counts import counted
 from tilescope.domain.geometry import Rect
 from tilescope.domain.slide import SlideInfo
+from tilescope.errors import SlideNotFound
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunProgress
 from tilescope_desktop.model.readout import rounded
@@ -36,7 +38,7 @@ class Extent(StrEnum):
 
 _REMARKS = {
     Extent.SLIDE: "All of the slide in front",
-    Extent.VIEW: "The rectangle of the slide that can be seen now",
+    Extent.VIEW: "The rectangle of the slide around what can be seen now",
     Extent.SELECTION: "What lies in the selected outlines",
     Extent.CLASS: "What lies in outlines of one class on this plane of the slide",
 }
@@ -48,6 +50,10 @@ _STAGES = {
     "seams": "Joining objects at the seams of tiles",
     "end": "Finishing",
 }
+_OBJECT_TASKS = ("instances", "detect")
+#: What a failure of a tile begins with in a report.
+_TILE = "tile "
+_GONE = "is no longer there; what was done is kept: put it back, then run the model again to go on"
 _FILES = {
     "objects.geojson": "the outlines",
     "objects.csv": "the table of objects",
@@ -123,6 +129,8 @@ def report_text(report: RunReport) -> str:
     seconds = _duration(report.seconds.total)
     if report.status == "cancelled":
         return "Cancelled. The same run goes on where it stopped."
+    if is_partial(report):
+        return _partial_text(report)
     if report.status == "failed":
         first = report.errors[0] if report.errors else "it does not say why"
         return f"Failed: {first}"
@@ -138,6 +146,36 @@ def report_text(report: RunReport) -> str:
     as_is = "stays as it is" if kept == 1 else "stay as they are"
     stays = f"; {kept:,} that you changed {as_is}" if kept else ""
     return f"{found} in {seconds} on {report.provider} ({report.precision}){blended}{stays}"
+
+
+def is_partial(report: RunReport) -> bool:
+    """Tell whether only some tiles of a run failed, and what it found in the others is there."""
+    is_of_tiles = bool(report.errors) and report.errors[0].startswith(_TILE)
+    has_results = bool(report.tiles.done and report.outputs)
+    return report.status == "failed" and is_of_tiles and has_results
+
+
+def _partial_text(report: RunReport) -> str:
+    tiles, slide = report.tiles, report.slide["path"]
+    cause = report.errors[0].partition(": ")[2].removeprefix(f"{slide}: ")
+    what, verb = "the map", "is"
+    if report.task in _OBJECT_TASKS:
+        what = f"the {counted(report.objects, 'object')}"
+        verb = "is" if report.objects == 1 else "are"
+    folder = Path(next(iter(report.outputs.values()))).parent
+    where = folder if report.project is None else "the project"
+    return (
+        f"{tiles.failed:,} of {counted(tiles.total, 'tile')} of {Path(slide).name} could not be "
+        f"analysed ({cause}); {what} of the others {verb} in {where}"
+    )
+
+
+def failure_of(error: BaseException, slide: Path) -> BaseException:
+    """Return why a run over a slide ended, as the user is told of it."""
+    name = getattr(error, "path", None) or getattr(error, "filename", None)
+    is_about_slide = isinstance(name, str) and Path(name).is_relative_to(slide)
+    is_gone = isinstance(error, FileNotFoundError) and is_about_slide
+    return SlideNotFound(slide, _GONE) if is_gone else error
 
 
 def plane_text(info: SlideInfo, plane: tuple[int, int]) -> str:

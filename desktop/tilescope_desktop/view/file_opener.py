@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject
 from tilescope.errors import UsageError
 from tilescope.io.address import parse_address
 from tilescope_desktop.model.dropped import Over, each, slide_of
+from tilescope_desktop.model.model_files import is_model
 from tilescope_desktop.model.notices import subject
 from tilescope_desktop.model.places import PROJECT_SUFFIX
 
@@ -63,10 +64,15 @@ class FileOpener(QObject):
         self._slides_of: Callable[[Path], Sequence[Path]] = lambda _project: ()
         self._take_objects: TakeObjects = lambda file, _slide: open_slide(file, lambda: None)
         self._handlers: list[tuple[tuple[str, ...], Handler]] = []
+        self._add_model: Handler | None = None
 
     def handle(self, suffixes: Sequence[str], open_file: Handler) -> None:
         """Have files of these endings opened otherwise; the last who asks is asked first."""
         self._handlers.insert(0, (tuple(suffixes), open_file))
+
+    def handle_models(self, add: Handler) -> None:
+        """Have files that are models opened by this."""
+        self._add_model = add
 
     def handle_objects(self, take: TakeObjects) -> None:
         """Have files of annotations opened by this."""
@@ -96,7 +102,7 @@ class FileOpener(QObject):
         for name in once.values():
             path = Path(name)
             ending = path.name.casefold()
-            other = next((act for ends, act in self._handlers if ending.endswith(ends)), None)
+            other = self._handler_of(path)
             is_project, is_objects = ending.endswith(PROJECT_SUFFIX), ending.endswith(_OBJECTS)
             is_slide = other is None and not is_project and not is_objects
             refusal = _refusal(name, is_slide=is_slide)
@@ -108,6 +114,14 @@ class FileOpener(QObject):
                 kind = drop.projects if is_project else drop.objects if is_objects else drop.slides
                 kind.append(path)
         return drop
+
+    def _handler_of(self, path: Path) -> Handler | None:
+        """Return what opens a file otherwise, None for slides, projects and objects."""
+        ending = path.name.casefold()
+        for ends, act in self._handlers:
+            if ending.endswith(ends):
+                return act
+        return self._add_model if is_model(path) else None
 
     def _put_on_slides(self, drop: _Drop) -> None:
         """Open what lies on slides, now that all of those are there that will be."""

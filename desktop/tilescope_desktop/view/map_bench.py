@@ -75,6 +75,10 @@ class MapBench(QObject):
         self._show_legend()
         return overlay
 
+    def holds(self, overlay: MapOverlay) -> bool:
+        """Tell whether a map is over an open slide."""
+        return self._tab_of(overlay) is not None
+
     def grow(self, overlay: MapOverlay, path: Path, rects_l0: Sequence[RectL0]) -> None:
         """Show rectangles that a run has written into its growing map."""
         if self._tab_of(overlay) is None:

@@ -17,6 +17,7 @@ from tilescope_desktop.bridge.model_runs import ModelRun, store_apart, store_obj
 from tilescope_desktop.bridge.work import Job, Report
 from tilescope_desktop.model.notices import Choice, Notice, words_of
 from tilescope_desktop.model.project_tasks import OpenSlide
+from tilescope_desktop.model.run_settings import report_text
 from tilescope_desktop.view.main_window import MainWindow
 
 
@@ -55,12 +56,15 @@ class ResultKeeping(QObject):
 
     ``begun`` tells that a `ModelRun` has its objects put in. ``stored`` gives one and a
     `RunReport`: that of the run, or why its objects were not put in. ``left`` gives one and why its
-    objects are in no project yet.
+    objects are in no project yet. ``declined`` gives one whose objects are not to be put in, and
+    ``again`` one that is to be run again instead.
     """
 
     begun = Signal(object)
     stored = Signal(object, object)
     left = Signal(object, str)
+    declined = Signal(object)
+    again = Signal(object)
 
     def __init__(self, window: MainWindow, annotations: Annotations) -> None:
         super().__init__(window)
@@ -85,13 +89,30 @@ class ResultKeeping(QObject):
         self._errands.pop(run, None)
 
     def keep(self, run: ModelRun, found: RunReport) -> None:
-        """Put the objects of a complete run into its project, one step to undo."""
+        """Put the objects of a run into its project, one step to undo."""
         errand = self._errands[run]
         errand.found = found
         if errand.slide.identity is None:
             self._tell_files(errand)
         else:
             self._try(errand)
+
+    def offer_partial(self, run: ModelRun, found: RunReport) -> None:
+        """Ask what to do with the objects of a run some of whose tiles failed."""
+        errand = self._errands[run]
+        errand.found = found
+        choices: list[Choice] = []
+        if errand.slide.identity is not None and found.objects:
+            choices.append(("Put them into the project", lambda: self._try(errand)))
+        choices.append(("Try again", lambda: self.again.emit(run)))
+        choices.append(("Not now", lambda: self._decline(errand)))
+        self._window.notices.put(Notice(errand.key, f"{report_text(found)}.", tuple(choices)))
+
+    def offer_again(self, run: ModelRun) -> None:
+        """Ask once more: it could not be run again now."""
+        found = self._errands[run].found
+        assert found is not None
+        self.offer_partial(run, found)
 
     def cancel(self) -> None:
         """Stop; the projects are as they were."""
@@ -162,7 +183,9 @@ class ResultKeeping(QObject):
 
         def run(path: Path, token: CancellationToken, _report: Report) -> RunReport | None:
             # What the window opens just now is not the project that it had.
-            return store_objects(request, path, token) if home in (None, path.resolve()) else None
+            if home not in (None, path.resolve()):
+                return None
+            return store_objects(request, errand.slide, path, token)
 
         def done(stored: RunReport | None) -> None:
             self._storing.remove(errand)
@@ -190,7 +213,7 @@ class ResultKeeping(QObject):
 
         errand.job = self._window.work.start(
             "store-run",
-            lambda token, _report: store_apart(request, home, token),
+            lambda token, _report: store_apart(request, errand.slide, home, token),
             done,
             fail,
             on_cancelled=lambda _result: self._stop(errand),
@@ -210,7 +233,7 @@ class ResultKeeping(QObject):
         )
 
     def _end(self, errand: _Errand, stored: RunReport) -> None:
-        if stored.status != "complete":
+        if stored.project is None:
             self.stored.emit(errand.run, stored)
             self._offer(errand, is_told=True)
             return
@@ -254,5 +277,9 @@ class ResultKeeping(QObject):
             target = self._open_path
             name = "a new project" if target is None else target.name
             choice = (f"Put them into {name}", lambda: put_into(target))
-        not_now: Choice = ("Not now", lambda: self.forget(errand.run))
+        not_now: Choice = ("Not now", lambda: self._decline(errand))
         self._window.notices.put(Notice(errand.key, text, (choice, not_now)))
+
+    def _decline(self, errand: _Errand) -> None:
+        self.forget(errand.run)
+        self.declined.emit(errand.run)

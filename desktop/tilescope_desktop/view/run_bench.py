@@ -15,7 +15,6 @@ from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunRequest
 from tilescope.jobs.run_model import LEDGER_NAME
 from tilescope.jobs.running.events import RunEvent
-from tilescope.jobs.running.map_stream import STREAM_NAME
 from tilescope.ops.areas import Areas
 from tilescope.plugins.registry import FoundPlugin, discover, installed_models
 from tilescope.runtime.memory import machine_memory_bytes
@@ -23,12 +22,14 @@ from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.model_runs import ModelRun, ModelRuns
 from tilescope_desktop.model.commands import Command
 from tilescope_desktop.model.kept_areas import are_kept
-from tilescope_desktop.model.live import LiveObjects
+from tilescope_desktop.model.model_files import package_of
 from tilescope_desktop.model.notices import words_of
 from tilescope_desktop.model.run_requests import request_again, request_of
 from tilescope_desktop.model.run_settings import (
     Extent,
     RunChoice,
+    failure_of,
+    is_partial,
     region_of,
     report_text,
 )
@@ -36,17 +37,16 @@ from tilescope_desktop.model.stopped_runs import StoppedRun
 from tilescope_desktop.view.broken_plugins import tell_broken
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_bench import MapBench
-from tilescope_desktop.view.map_overlay import MapOverlay
 from tilescope_desktop.view.model_adding import ModelAdding
 from tilescope_desktop.view.result_keeping import ResultKeeping
 from tilescope_desktop.view.run_areas import RunAreas
 from tilescope_desktop.view.run_panel import RunPanel
+from tilescope_desktop.view.run_sights import RunSights
 from tilescope_desktop.view.run_words import RunWords
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.stopped_offers import StoppedOffers
 from tilescope_desktop.view.tool_bench import ToolBench
 
-_OBJECT_TASKS = ("instances", "detect")
 _CLICK = "click"
 #: What failures of runs are known by; the next run settles them.
 _RUN = "run"
@@ -64,10 +64,8 @@ class RunBench(QObject):
         self._tools = tools
         self._annotations = annotations
         self.runs = ModelRuns(window.work, self)
-        self._tabs: dict[ModelRun, SlideTab] = {}
-        self._live: dict[ModelRun, LiveObjects] = {}
-        self._maps: dict[ModelRun, MapOverlay] = {}
         self.maps = MapBench(window)
+        self._sights = RunSights(window, tools, self.maps)
         cap = min(_MOST_CAP_BYTES, machine_memory_bytes() // 2)
         self.panel = RunPanel(cap)
         self._areas = RunAreas(tools, annotations, self.panel, window.work)
@@ -75,6 +73,8 @@ class RunBench(QObject):
         self._keeping.begun.connect(self._show_storing)
         self._keeping.stored.connect(self._end_storing)
         self._keeping.left.connect(self._leave)
+        self._keeping.declined.connect(self._sights.hide)
+        self._keeping.again.connect(self._run_again)
         self._words = RunWords(window, self.panel, lambda: self._is_busy)
         self._patience = QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._tell_unanswered)
@@ -99,7 +99,7 @@ class RunBench(QObject):
     @property
     def objects_so_far(self) -> int:
         """Objects that running models have found and that are not in the project yet."""
-        return sum(len(live) for live in self._live.values())
+        return self._sights.objects_so_far
 
     @property
     def cap_bytes(self) -> int:
@@ -163,7 +163,8 @@ class RunBench(QObject):
         try:
             region = region_of(choice.extent, tab.source.info, tab.view.viewport)
             folder, plane = self._annotations.folder, tab.planes.place
-            request = request_of(choice, tab.path, tab.um_override, folder, plane, region, areas)
+            slide = self._tools.slides[tab]
+            request = request_of(choice, slide, tab.um_override, folder, plane, region, areas)
         except ValueError as error:
             self._refuse(UsageError(str(error)))
         except TilescopeError as error:
@@ -180,12 +181,12 @@ class RunBench(QObject):
 
     def _run(self, tab: SlideTab, request: RunRequest) -> None:
         self._window.notices.settle(_RUN)
-        run = self.runs.start(request)
-        self._tabs[run] = tab
+        slide = self._tools.slides[tab]
+        run = self.runs.start(request, slide)
         self._words.begin(tab.path, request.plane)
-        self._keeping.begin(run, self._tools.slides[tab])
+        self._keeping.begin(run, slide)
         self._stopped.begin(run, request.out_dir.name)
-        self._show_results(run, tab)
+        self._sights.begin(run, tab)
         self.panel.show_waiting("Looking at the slide…")
         self._window.refresh_commands()
 
@@ -222,7 +223,7 @@ class RunBench(QObject):
 
     def add_model(self, path: Path) -> None:
         """Look at a user's model, try it out, and offer it when it works."""
-        self._adding.add(path)
+        self._adding.add(package_of(path))
 
     def _turn_to(self, tab: SlideTab | None) -> None:
         self.panel.set_ready(tab is not None)
@@ -232,7 +233,7 @@ class RunBench(QObject):
     # -- a run ------------------------------------------------------------------------------------
 
     def _request_of(self, tab: SlideTab, stopped: StoppedRun) -> RunRequest:
-        return request_again(stopped, tab.path, self._annotations.folder)
+        return request_again(stopped, self._tools.slides[tab], self._annotations.folder)
 
     def _may_go_on(self, tab: SlideTab, stopped: StoppedRun) -> bool:
         """Tell whether the model is the same, and what it did is still there."""
@@ -263,39 +264,40 @@ class RunBench(QObject):
         self._show_reading()
         self._areas.read_kept(request.out_dir, stopped.areas_sha256, go_on, self._refuse)
 
-    def _show_results(self, run: ModelRun, tab: SlideTab) -> None:
-        spec = run.request.model.spec
-        if spec.task in _OBJECT_TASKS:
-            live = self._live[run] = LiveObjects(run.request.plane)
-            if tab in self._tools.overlays:
-                self._tools.overlays[tab].show_live(live)
+    def _run_again(self, run: ModelRun) -> None:
+        """Run once more what some tiles failed of, which are tried again."""
+        tab = self._sights.tab_of(run)
+        if self._is_taken():
+            self._keeping.offer_again(run)
+        elif tab not in self._window.all_tabs:
+            self._keeping.offer_again(run)
+            self._window.open_slide(tab.path, lambda opened: self._run_reopened(run, opened))
         else:
-            self._maps[run] = self.maps.begin(tab, spec.title)
+            self._keeping.forget(run)
+            self._sights.hide(run)
+            self._run(tab, replace(run.request, overwrite=False))
+
+    def _run_reopened(self, run: ModelRun, tab: SlideTab) -> None:
+        """Run once more over a slide that was opened for it, unless it is another one by now."""
+        if self._sights.tab_of(run) is tab:
+            self._run_again(run)
 
     def _take(self, run: ModelRun, event: RunEvent) -> None:
         self.panel.show_progress(event.progress)
-        tab = self._tabs[run]
-        self._stopped.note(run, tab, run.request.out_dir.name, event.progress)
-        if event.objects is not None and run in self._live:
-            self._live[run].add(event.objects)
-            if tab in self._tools.overlays:
-                self._tools.overlays[tab].refresh()
-        if event.areas and run in self._maps:
-            path = run.request.folder / STREAM_NAME
-            self.maps.grow(self._maps[run], path, [area.rect_l0 for area in event.areas])
+        tab, name = self._sights.tab_of(run), run.request.out_dir.name
+        self._stopped.note(run, tab, name, event.progress)
+        self._sights.take(run, event)
 
     def _end(self, run: ModelRun, outcome: object) -> None:
-        tab, slide = self._tabs[run], run.request.slide
-        if run in self._maps:
-            self.maps.end(self._maps.pop(run), _map_of(outcome))
+        tab, slide = self._sights.tab_of(run), run.request.slide
+        self._sights.end(run, outcome)
         is_complete = isinstance(outcome, RunReport) and outcome.status == "complete"
         if isinstance(outcome, RunReport):
-            self._tell(outcome, slide)
-            if is_complete and run in self._live:
-                self._keeping.keep(run, outcome)
+            if self._keeps(run, outcome):
                 return
+            self._tell(outcome, slide)
         elif isinstance(outcome, BaseException):
-            self._refuse(outcome, slide)
+            self._refuse(failure_of(outcome, slide), slide)
         else:
             self._show_idle("Cancelled.", slide)
         if is_complete:
@@ -303,12 +305,27 @@ class RunBench(QObject):
         else:
             self._stopped.end(run, tab)
         self._keeping.forget(run)
-        self._hide_live(run)
+        self._sights.hide(run)
+
+    def _keeps(self, run: ModelRun, report: RunReport) -> bool:
+        """Tell whether the objects of a run can go into a project, and see to it."""
+        if not self._sights.has_objects(run):
+            return False
+        if report.status == "complete":
+            self._tell(report, run.request.slide)
+            self._keeping.keep(run, report)
+        elif is_partial(report):
+            self._show_idle(report_text(report), run.request.slide)
+            self._stopped.put_off(run)
+            self._keeping.offer_partial(run, report)
+        else:
+            return False
+        return True
 
     def _tell(self, report: RunReport, slide: Path) -> None:
         """Say what came of a run; that it failed stays to be read, the panel shown or not."""
         text = report_text(report)
-        if report.status == "failed":
+        if report.status == "failed" and report.project is None:
             self._refuse(TilescopeError(text), slide)
         else:
             self._show_idle(text, slide)
@@ -319,23 +336,18 @@ class RunBench(QObject):
 
     def _end_storing(self, run: ModelRun, stored: RunReport) -> None:
         """Say what came of putting the objects of a run into a project."""
-        if stored.status == "complete":
+        if stored.project is not None:
             self._stopped.complete(run, run.request.out_dir.name)
         else:
             self._stopped.put_off(run)
-        self._hide_live(run)
+        self._sights.hide(run)
         self._tell(stored, run.request.slide)
 
     def _leave(self, run: ModelRun, why: str) -> None:
         """Say why the objects of a run are in no project."""
         self._stopped.put_off(run)
-        self._hide_live(run)
+        self._sights.hide(run)
         self._show_idle(why, run.request.slide)
-
-    def _hide_live(self, run: ModelRun) -> None:
-        live, tab = self._live.pop(run, None), self._tabs.pop(run, None)
-        if live is not None and tab in self._tools.overlays:
-            self._tools.overlays[tab].hide_live(live)
 
     # -- closing ----------------------------------------------------------------------------------
 
@@ -438,10 +450,3 @@ _WHILE_STORING = (
 def _providers() -> dict[str, str]:
     """Return what networks can run on here, with a remark on each."""
     return {s.provider: s.reason for s in provider_states().values() if s.is_usable}
-
-
-def _map_of(outcome: object) -> Path | None:
-    """Return the map that a run has written, None when there is none."""
-    outputs = outcome.outputs if isinstance(outcome, RunReport) else {}
-    name = outputs.get("heatmap") or outputs.get("ome-zarr")
-    return Path(name) if name else None

@@ -60,6 +60,8 @@ class StoppedOffers(QObject):
         request, areas = run.request, run.request.within
         if not progress.tiles_done or tab.identity is None:
             return
+        if run not in self._now:
+            self.begin(run, name)  # it may be in another folder than at first
         self._now[run] = StoppedRun(
             name,
             tab.identity,

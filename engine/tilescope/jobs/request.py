@@ -78,6 +78,8 @@ class RunRequest:
         Discard an earlier run instead of resuming it.
     project
         The project file that takes the objects of a complete run; None for none.
+    keeps_partial
+        Put objects into the project also when some tiles failed; the run is failed all the same.
     streams_map
         Keep the map of a run as a growing OME-Zarr in its folder, for whoever looks on; see
         ``jobs.running.map_stream``.
@@ -98,6 +100,7 @@ class RunRequest:
     formats: tuple[str, ...] = DEFAULT_FORMATS
     overwrite: bool = False
     project: Path | None = None
+    keeps_partial: bool = False
     streams_map: bool = False
 
     @property

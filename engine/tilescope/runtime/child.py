@@ -36,6 +36,10 @@ class Fault:
         """Return an exception as it is sent."""
         if type(error).__module__ == TilescopeError.__module__:
             return cls(type(error), error.args, dict(vars(error)))
+        if isinstance(error, OSError) and isinstance(error.errno, int):
+            # Its number says what is wrong with a file, whatever class it was raised as.
+            name = error.filename if isinstance(error.filename, str) else None
+            return cls(OSError, (error.errno, str(error.strerror), name), {})
         # The class of another may be a plugin's, which is not to be imported on the other side.
         return cls(RuntimeError, (f"{type(error).__name__}: {error}",), {})
 

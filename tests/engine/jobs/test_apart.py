@@ -226,3 +226,27 @@ def test_errors_arrive_as_they_were() -> None:
         assert type(made) is type(error)
         assert str(made) == str(error)
         assert vars(made) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file", "a.svs"), OSError(28, "Full")]
+)
+def test_what_the_system_says_of_files_arrives_as_it_was(error: OSError) -> None:
+    made = pickle.loads(pickle.dumps(Fault.of(error))).error()
+    assert type(made) is type(error)
+    assert isinstance(made, OSError)
+    assert (made.errno, made.strerror, made.filename) == (
+        error.errno,
+        error.strerror,
+        error.filename,
+    )
+    assert str(made) == str(error)
+
+
+def test_what_a_plugin_makes_of_an_error_of_the_system_is_not_imported_here() -> None:
+    class Odd(FileNotFoundError):
+        pass
+
+    made = pickle.loads(pickle.dumps(Fault.of(Odd(2, "No such file", "a.svs")))).error()
+    assert type(made) is FileNotFoundError
+    assert type(Fault.of(OSError("only words")).error()) is RuntimeError

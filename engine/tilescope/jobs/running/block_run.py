@@ -19,7 +19,7 @@ from tilescope.jobs.report import RunReport, SecondsReport, Status, TileReport, 
 from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found, RunEvent, TaskRun
 from tilescope.jobs.running.footprint import BLOCKS_IN_FLIGHT
-from tilescope.jobs.running.outputs import region_text
+from tilescope.jobs.running.outputs import RectL0, region_text
 from tilescope.jobs.running.patchwork import described
 from tilescope.jobs.running.preparation import Settings
 from tilescope.jobs.running.project_results import ProjectResults
@@ -77,10 +77,13 @@ class BlockRun:
         self._task = task
         self._results = results
         self._clock = clock
+        # Now: the slide may be gone when the run is over.
+        self._slide_head = head_sha256(context.request.slide)
         wanted = (block.index for block in context.plan.blocks if context.prepared.is_within(block))
         finished = ledger.finished_tiles()
         self._known = finished.union(wanted)
         self._tiles = self._so_far(len(finished))
+        self._is_settled = False
 
     def events(self) -> Iterator[RunEvent]:
         """Yield every step, the last one with the report; closing the iterator cancels the run."""
@@ -90,7 +93,7 @@ class BlockRun:
             yield from self._steps()
             if self._ledger.counts().failed:
                 status = "failed"
-            elif self._results is not None:
+            if self._results is not None and (status == "complete" or self._keeps_partial):
                 yield RunEvent(RunProgress(self._results.project.name))
                 errors += self._deliver(self._results)
                 status = "failed" if errors else status
@@ -116,6 +119,7 @@ class BlockRun:
         yield RunEvent(RunProgress("seams"))
         for found in self._task.settle():
             yield self._event(found, RunProgress("seams"))
+        self._is_settled = True
         started = time.perf_counter()
         try:
             for progress in self._task.write():
@@ -204,10 +208,19 @@ class BlockRun:
         """Put the objects into the project; return why it did not take them, if it did not."""
         self._context.token.raise_if_cancelled()
         try:
-            self._task.deliver(results)
+            self._task.deliver(results, tuple(self._failed_l0()))
         except TilescopeError as exc:
             return [f"{exc}; {self._way_out(results)}"]
         return []
+
+    @property
+    def _keeps_partial(self) -> bool:
+        return self._context.request.keeps_partial
+
+    def _failed_l0(self) -> Iterator[RectL0]:
+        """Yield what the tiles cover that failed."""
+        for index in sorted(self._known - self._ledger.finished_tiles()):
+            yield self._context.prepared.rect_l0(self._context.plan.blocks[index])
 
     def _way_out(self, results: ProjectResults) -> str:
         """Return how the results get into the project later."""
@@ -235,7 +248,7 @@ class BlockRun:
             model=asdict(spec.ref),
             slide={
                 "path": str(request.slide),
-                "sha256_head": head_sha256(request.slide),
+                "sha256_head": self._slide_head,
                 "width": opened.source.info.size.width,
                 "height": opened.source.info.size.height,
             },
@@ -246,7 +259,7 @@ class BlockRun:
             patches=None if prepared.cut.schedule is None else described(prepared.cut.schedule),
             batch=prepared.batch_size,
             tiles=TileReport(len(self._known), counts.done, counts.background, counts.failed),
-            objects=ledger.count_objects() if status == "complete" else ledger.count_found(),
+            objects=ledger.count_objects() if self._is_settled else ledger.count_found(),
             seconds=self._clock.report(),
             peak_rss_bytes=memory.peak_rss_bytes(),
             memory_cap_bytes=request.memory_bytes,

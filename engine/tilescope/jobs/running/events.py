@@ -15,6 +15,7 @@ from tilescope.inference.pipeline import Arrays
 from tilescope.inference.planner import Block
 from tilescope.jobs.report import RunReport
 from tilescope.jobs.request import RunProgress
+from tilescope.jobs.running.outputs import RectL0
 from tilescope.jobs.running.project_results import ProjectResults
 
 T = TypeVar("T")
@@ -127,8 +128,13 @@ class TaskRun(Protocol, Generic[T]):
         """Written files by format."""
         ...
 
-    def deliver(self, results: ProjectResults) -> None:
-        """Put the objects of a complete run into a project.
+    def deliver(self, results: ProjectResults, failed_l0: tuple[RectL0, ...]) -> None:
+        """Put the objects of a run into a project.
+
+        Parameters
+        ----------
+        failed_l0
+            Rectangles of the tiles that failed; what an earlier run found there stays.
 
         Raises
         ------

@@ -22,6 +22,7 @@ from tilescope.jobs.running.map_grid import MapGrid, aligned, window
 from tilescope.jobs.running.map_outputs import MapFrame, map_files
 from tilescope.jobs.running.map_stream import LookedOn
 from tilescope.jobs.running.map_values import MapValues
+from tilescope.jobs.running.outputs import RectL0
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
@@ -187,7 +188,7 @@ class MapTask:
         """Return the areas for the report."""
         return {"areas": [asdict(area) for area in self.areas()]}
 
-    def deliver(self, results: ProjectResults) -> None:
+    def deliver(self, results: ProjectResults, failed_l0: tuple[RectL0, ...]) -> None:
         """Refuse: a project holds objects."""
         raise UsageError(f"{results.project} takes objects, and a class map has none")
 

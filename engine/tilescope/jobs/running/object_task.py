@@ -18,7 +18,7 @@ from tilescope.jobs.request import RunProgress
 from tilescope.jobs.running.events import Found
 from tilescope.jobs.running.finders import BoxFinder, Classified, Finder, InstanceFinder
 from tilescope.jobs.running.ground import lie_on
-from tilescope.jobs.running.outputs import ResultFrame, object_files
+from tilescope.jobs.running.outputs import RectL0, ResultFrame, object_files
 from tilescope.jobs.running.project_results import Delivery, ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
@@ -135,10 +135,11 @@ class ObjectTask:
             files, request.folder, request.formats, self._context.token, self._outputs
         )
 
-    def deliver(self, results: ProjectResults) -> None:
+    def deliver(self, results: ProjectResults, failed_l0: tuple[RectL0, ...]) -> None:
         """Put the objects into a project."""
+        frame = replace(self._frame, failed_l0=failed_l0)
         self._delivery = results.add(
-            self._frame, self._context.prepared.settings.parameters, self._context.token
+            frame, self._context.prepared.settings.parameters, self._context.token
         )
         self._outputs["project"] = results.project
 

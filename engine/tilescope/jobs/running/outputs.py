@@ -32,6 +32,9 @@ from tilescope.store.run_ledger import RunLedger
 
 OVERVIEW_PX = 2048
 
+#: x0, y0, x1, y1 in level-0 pixels.
+RectL0 = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -103,7 +106,8 @@ class Scope:
 class ResultFrame:
     """Everything the exporters need of a run; the label image covers ``covered_l0``.
 
-    ``are_boxes`` says that objects are boxes, which may lie in each other.
+    ``are_boxes`` says that objects are boxes, which may lie in each other; ``failed_l0`` is what
+    the tiles cover that failed, of which the run says nothing.
     """
 
     folder: Path
@@ -117,6 +121,7 @@ class ResultFrame:
     class_names: tuple[str, ...]
     model: ModelRef
     are_boxes: bool = False
+    failed_l0: tuple[RectL0, ...] = ()
 
     @property
     def run_id(self) -> UUID:

@@ -116,7 +116,7 @@ class ProjectResults:
             found = project.found_by(self.model.id, slide, self.scope.plane)
             change = succession(found, frame, token)
             objects = _Objects(self, frame, parameters, change, pixel_size, token)
-            label = f"run {self.model.id}"
+            label = f"run {self.model.id}" + (" (partial)" if frame.failed_l0 else "")
             added = project.replace(change.leaving, slide, objects.batches(), label=label)
             delivery = Delivery(added, len(change.leaving), change.kept)
             new = [name for name in frame.class_names if name not in known]
@@ -126,6 +126,7 @@ class ProjectResults:
                 "objects": added,
                 "replaced": delivery.replaced,
                 "kept": delivery.kept,
+                **({"failed_tiles": len(frame.failed_l0)} if frame.failed_l0 else {}),
             }
             project.add_run(RunRecord(slide, self.model.id, detail))
         return delivery

@@ -5,6 +5,7 @@ of the slide it ran over: what lies in the part, by the rule that says what a ru
 (`outputs.Scope`), makes room. What lies on the edge of the part may come out on the other side of
 it the next time, for outlines differ a little; so what is the same object counts there as well.
 What a person had a hand in (`store.found`) stays, and stands for the object that a run finds there.
+Of the tiles that failed a run has no answer: what an earlier one found in them stays, too.
 """
 
 from __future__ import annotations
@@ -86,9 +87,12 @@ class _Settling:
         self._frame = frame
         self._token = token
         self._size = frame.source.info.size
-        self._is_whole = frame.scope.is_all_of(self._size)
+        self._is_whole = frame.scope.is_all_of(self._size) and not frame.failed_l0
+        self._failed = shapely.STRtree([shapely.box(*rect) for rect in frame.failed_l0])
         self._leaving: list[NDArray[np.int64]] = [_NONE]
         self._left_out: list[NDArray[np.int64]] = [_NONE]
+        # Of tiles that failed: they keep their ids, too.
+        self._staying: list[NDArray[np.int64]] = [_NONE]
         self._taken: set[str] = set()
         self._kept = 0
 
@@ -112,21 +116,30 @@ class _Settling:
             self._settle(part)
 
     def _settle(self, part: Found) -> None:
-        inside = self._hold(part.shapes)
+        failed = self._has_failed(part.shapes)
+        inside = self._hold(part.shapes) & ~failed
         self._kept += int((inside & part.is_kept).sum())
         goes = inside & ~part.is_kept
         doubtful = ~goes | self._is_on_edge(part.shapes)
         for leaf in _leaves(part.rows, doubtful):
             goes[leaf] = self._settled(part.shapes[leaf], part.is_kept[leaf], goes[leaf])
         self._leaving.append(part.rows[goes])
+        self._staying.append(part.rows[failed & ~goes])
 
     def _hold(self, shapes: Shapes) -> Mask:
         if self._is_whole:
             return np.ones(len(shapes), bool)
         return self._frame.scope.hold(_points(shapes), self._size)
 
+    def _has_failed(self, shapes: Shapes) -> Mask:
+        """Tell which shapes lie in tiles that failed."""
+        failed = np.zeros(len(shapes), bool)
+        if self._frame.failed_l0:
+            failed[self._failed.query(shapely.points(_points(shapes)), "intersects")[0]] = True
+        return failed
+
     def _is_on_edge(self, shapes: Shapes) -> Mask:
-        """Tell which shapes may reach across the edge of the part that was run over."""
+        """Tell which shapes may reach across the edge of what was run over."""
         if self._is_whole:
             return np.zeros(len(shapes), bool)
         scope = self._frame.scope
@@ -134,6 +147,7 @@ class _Settling:
         boxes = shapely.bounds(shapes)
         low, high = [region.x0, region.y0], [region.x1, region.y1]
         across: Mask = (boxes[:, :2] < low).any(axis=1) | (boxes[:, 2:] > high).any(axis=1)
+        across[self._failed.query(shapely.box(*boxes.T), "intersects")[0]] = True
         if scope.areas is not None:
             across |= ~scope.areas.cover(boxes)
         return across
@@ -169,13 +183,15 @@ class _Settling:
     def look_for_ids(self) -> None:
         """Let go of what has an id that the run needs, or note that it is taken."""
         known = np.unique(np.concatenate(self._leaving))
+        staying = np.concatenate(self._staying)
         for ids in self._ids():
             self._token.raise_if_cancelled()
             bearers = np.setdiff1d(self._found.bearers(np.sort(id_keys(ids))), known)
             others = self._found.strangers(bearers)
             needed = np.isin(_as_one(others.ids), _as_one(ids))
-            self._leaving.append(others.rows[needed & ~others.is_kept])
-            self._taken.update(id_texts(others.ids[needed & others.is_kept].tobytes()))
+            stays = others.is_kept | np.isin(others.rows, staying)
+            self._leaving.append(others.rows[needed & ~stays])
+            self._taken.update(id_texts(others.ids[needed & stays].tobytes()))
 
     def _ids(self) -> Iterator[NDArray[np.uint8]]:
         """Yield ``uint8[n, 16]``: the ids of the run's objects."""

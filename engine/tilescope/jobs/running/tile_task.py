@@ -20,6 +20,7 @@ from tilescope.jobs.request import THRESHOLD_PARAMETER, RunProgress
 from tilescope.jobs.running.events import Found, MapArea
 from tilescope.jobs.running.map_stream import LookedOn
 from tilescope.jobs.running.map_values import MapValues
+from tilescope.jobs.running.outputs import RectL0
 from tilescope.jobs.running.project_results import ProjectResults
 from tilescope.jobs.running.result_files import write_files
 from tilescope.jobs.running.task_context import TaskContext
@@ -142,6 +143,6 @@ class TileTask:
         """Return the areas for the report."""
         return {"areas": [asdict(area) for area in self.areas()]}
 
-    def deliver(self, results: ProjectResults) -> None:
+    def deliver(self, results: ProjectResults, failed_l0: tuple[RectL0, ...]) -> None:
         """Refuse: a project holds objects."""
         raise UsageError(f"{results.project} takes objects, and classified tiles are none")
