@@ -33,6 +33,7 @@ from tilescope_desktop.view.middle_commands import middle_commands
 from tilescope_desktop.view.name_overlay import Names
 from tilescope_desktop.view.preferences import Preferences
 from tilescope_desktop.view.preset_bar import PresetBar
+from tilescope_desktop.view.replaced_slides import ReplacedSlides
 from tilescope_desktop.view.run_bench import RunBench
 from tilescope_desktop.view.theme import Theme, apply_theme
 from tilescope_desktop.view.view_commands import file_commands, view_commands
@@ -73,6 +74,7 @@ def make_window(tile_bytes: int | None = None, folder: Path | None = None) -> Ma
     objects.opener.handle_models(models.add_model)
     objects.opener.handle(MAP_SUFFIXES, models.maps.open)
     HeldTool(window, objects.bench)
+    ReplacedSlides(window, objects.annotations, objects.bench)
     Names(window, objects.bench, objects.annotations, window.work)
     Clicking(window, objects)
     window.add_commands(habit_commands(window, objects.bench, objects.annotations))

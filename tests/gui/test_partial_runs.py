@@ -10,10 +10,13 @@ import pytest
 import tifffile
 from PySide6.QtWidgets import QPushButton
 from tests.gui.hand import LEFT, Hand
+from tests.gui.map_models import filled_store
 from tests.gui.runs_by_hand import again, bench_of, click, finish, run, said
 from tests.gui.slow_models import SlowModels, bright_squares
 
+from tilescope.plugins.model_store import FOLDER_VARIABLE
 from tilescope.store.project import Project
+from tilescope_desktop.model.run_settings import Extent, RunChoice
 
 pytestmark = pytest.mark.usefixtures("_pace", "_no_run_left")
 
@@ -131,3 +134,26 @@ def test_what_nobody_decided_about_is_offered_at_the_next_start(
     second.wait()
     assert len(second.objects()) == 29
     second.close()
+
+
+def test_of_a_map_with_gaps_nothing_waits_for_a_project(
+    hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "brightness"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(filled_store(folder)))
+    bench = bench_of(hand)
+    bench.refresh_models()
+    bench.start(RunChoice("brightness", Extent.SLIDE, 3 << 30, provider="cpu"))
+    finish(hand)
+    assert "could not be analysed" in told(hand)
+    hand.window.notices.clear()
+    assert hand.window.tab is not None
+    slide = hand.window.tab.path
+    hand.act("file.close")
+    hand.open(slide)
+    hand.wait()
+    with pytest.raises(
+        hand.qtbot.TimeoutError
+    ):  # it is looked for what stopped on a slide that was opened
+        hand.qtbot.waitUntil(lambda: "not in a project yet" in told(hand), timeout=1000)

@@ -92,7 +92,7 @@ class ModelRuns(QObject):
 def store_objects(
     request: RunRequest, slide: OpenSlide, project: Path, token: CancellationToken
 ) -> RunReport:
-    """Put the objects of a run into a project; no tile that is done runs again.
+    """Put the objects of a run into a project; no tile runs again, also none that failed.
 
     Raises
     ------
@@ -100,7 +100,14 @@ def store_objects(
         When the slide is not what it was any more.
     """
     _check_same(slide)
-    again = replace(request, project=project, keeps_partial=True, formats=(), overwrite=False)
+    again = replace(
+        request,
+        project=project,
+        keeps_partial=True,
+        stores_only=True,
+        formats=(),
+        overwrite=False,
+    )
     return _followed(follow(again, token), lambda _event: None)
 
 

@@ -300,7 +300,8 @@ class RunBench(QObject):
             self._refuse(failure_of(outcome, slide), slide)
         else:
             self._show_idle("Cancelled.", slide)
-        if is_complete:
+        # A map goes into no project: nothing of it waits but tiles that failed, which was told.
+        if is_complete or (isinstance(outcome, RunReport) and is_partial(outcome)):
             self._stopped.complete(run, run.request.out_dir.name)
         else:
             self._stopped.end(run, tab)

@@ -80,6 +80,8 @@ class RunRequest:
         The project file that takes the objects of a complete run; None for none.
     keeps_partial
         Put objects into the project also when some tiles failed; the run is failed all the same.
+    stores_only
+        Run the model over nothing: tiles that no earlier run has done count as failed.
     streams_map
         Keep the map of a run as a growing OME-Zarr in its folder, for whoever looks on; see
         ``jobs.running.map_stream``.
@@ -101,6 +103,7 @@ class RunRequest:
     overwrite: bool = False
     project: Path | None = None
     keeps_partial: bool = False
+    stores_only: bool = False
     streams_map: bool = False
 
     @property

@@ -118,3 +118,25 @@ def test_a_slide_that_is_gone_at_the_end_is_told_by_the_head_that_was_read(
     assert last is not None
     assert last.status == "complete"
     assert json.loads((request.folder / "run.json").read_text())["slide"]["sha256_head"] == head
+
+
+def test_what_is_only_stored_is_not_computed_also_where_tiles_failed(
+    bench: Bench, slide: Path, study: Path
+) -> None:
+    good = slide.read_bytes()
+    damage(slide)
+    failed = bench.run(slide)
+    slide.write_bytes(good)  # now every tile can be read
+    stored = bench.run(slide, project=study, keeps_partial=True, stores_only=True)
+    assert stored.status == "failed"
+    assert stored.tiles == failed.tiles
+    assert len(content(study)) == stored.objects == failed.objects < len(CENTRES)
+    again = bench.run(slide, project=study)
+    assert (again.status, len(content(study))) == ("complete", len(CENTRES))
+
+
+def test_nothing_is_stored_as_complete_that_never_ran(
+    bench: Bench, slide: Path, study: Path
+) -> None:
+    stored = bench.run(slide, project=study, stores_only=True)
+    assert (stored.status, stored.project, study.exists()) == ("failed", None, False)

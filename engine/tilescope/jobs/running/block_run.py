@@ -91,7 +91,7 @@ class BlockRun:
         status: Status = "complete"
         try:
             yield from self._steps()
-            if self._ledger.counts().failed:
+            if self._known - self._ledger.finished_tiles():
                 status = "failed"
             if self._results is not None and (status == "complete" or self._keeps_partial):
                 yield RunEvent(RunProgress(self._results.project.name))
@@ -138,6 +138,8 @@ class BlockRun:
 
     def _blocks(self) -> Iterator[RunEvent]:
         blocks, ledger = self._context.plan.blocks, self._ledger
+        if self._context.request.stores_only:
+            return
         todo = self._known - ledger.finished_tiles()
         empty = {index for index in todo if self._context.prepared.is_empty(blocks[index])}
         ledger.skip(sorted(empty))
