@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeDatabase, Qt, QTimer
-from PySide6.QtWidgets import QApplication, QFileDialog, QLineEdit, QMessageBox
+from PySide6.QtWidgets import QApplication, QComboBox, QFileDialog, QLineEdit, QMessageBox
 from tests.gui.hand import Hand
 
 from tilescope.exchange.formats import FORMATS
+from tilescope_desktop.view import exchange_commands
+from tilescope_desktop.view.named_file import kind_meant
 
 RETURN = Qt.Key.Key_Return
 
@@ -143,3 +145,91 @@ def test_no_export_takes_the_place_of_an_open_slide(
     drawn.wait()
     assert other.read_bytes() == dapi_image.read_bytes()
     assert "other.png is one of the open slides; choose another name" in drawn.window.notices.text
+
+
+GEOJSON, PACKED = "GeoJSON (*.geojson)", "Packed GeoJSON (*.geojson.gz)"
+TABLE, COCO = "Table (*.csv)", "COCO (*.json)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "title", "name", "holds"),
+    [
+        ("b.csv", GEOJSON, "b.csv", b"Object ID,"),
+        ("c.GeoJSON", TABLE, "c.GeoJSON", b'"FeatureCollection"'),
+        ("d.geojson.gz", GEOJSON, "d.geojson.gz", b"\x1f\x8b"),
+        ("e.gz", PACKED, "e.gz", b"\x1f\x8b"),
+        ("f.json", GEOJSON, "f.json", b'"FeatureCollection"'),
+        ("g.json", COCO, "g.json", b'"categories"'),
+        ("h.json", TABLE, "h.json", b'"categories"'),
+        ("case.12", TABLE, "case.12.csv", b"Object ID,"),
+        ("CMU-1.ome", GEOJSON, "CMU-1.ome.geojson", b'"FeatureCollection"'),
+        (".csv", GEOJSON, ".csv.geojson", b'"FeatureCollection"'),
+        ("plain", "", "plain.geojson", b'"FeatureCollection"'),
+    ],
+)
+def test_the_ending_that_is_typed_says_the_format_before_the_dialog_does(
+    drawn: Hand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    title: str,
+    name: str,
+    holds: bytes,
+) -> None:
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    chosen = str(folder / typed), title
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    drawn.act("project.export")
+    drawn.wait()
+    assert [path.name for path in folder.iterdir()] == [name], drawn.window.notices.text
+    assert holds in (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [("Table, Parquet (*.parquet)", "o.geo.parquet"), ("SpatialData (*.zarr)", "o.ome.zarr")],
+)
+def test_the_longest_ending_that_is_typed_counts(title: str, name: str) -> None:
+    kinds = {kind.title: kind for kind in exchange_commands._EXPORTS}
+    meant = kind_meant(name, title, list(kinds.values()))
+    assert f".{name.partition('.')[2]}" == meant.endings[0]
+
+
+@pytest.mark.parametrize("title", [kind.title for kind in exchange_commands._EXPORTS])
+def test_a_format_that_is_chosen_in_the_dialog_is_written(drawn: Hand, title: str) -> None:
+    """Choosing one lets the dialog put the last part of its ending in place of the one before."""
+    named: list[str] = []
+
+    def act(dialog: QFileDialog) -> None:
+        box = dialog.findChild(QComboBox, "fileTypeCombo")
+        index = box.findText(title)
+        box.setCurrentIndex(index)
+        box.activated.emit(index)
+        named.append(dialog.findChild(QLineEdit, "fileNameEdit").text())
+        dialog.reject()
+
+    in_dialog(drawn, act)
+    drawn.act("project.export")
+    kinds = exchange_commands._EXPORTS
+    meant = kind_meant(named[0], title, kinds)
+    assert (meant.title, named[0].endswith(meant.endings)) == (title, True)
+
+
+def test_an_export_whose_name_was_completed_is_asked_about(
+    drawn: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, asked = tmp_path / "case.12.csv", []
+    there.write_bytes(b"precious")
+
+    def question(*args: object) -> QMessageBox.StandardButton:
+        asked.append(str(args[2]))
+        return QMessageBox.StandardButton.Cancel
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    chosen = str(tmp_path / "case.12"), TABLE
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    drawn.act("project.export")
+    drawn.wait()
+    assert asked == ["case.12.csv is there already. Replace it? What is in it is lost."]
+    assert there.read_bytes() == b"precious"

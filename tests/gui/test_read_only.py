@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PySide6.QtWidgets import QDockWidget
+from PySide6.QtWidgets import QDockWidget, QFileDialog
 from tests.gui.hand import Hand
 
 from tilescope.domain.annotation import Annotation, ObjectClass
@@ -114,3 +114,28 @@ def test_what_was_opened_for_writing_is_not_watched(hand: Hand) -> None:
     hand.rectangle(300)
     hand.qtbot.wait(1300)
     assert told == []
+
+
+@pytest.mark.parametrize("command", ["project.save-as", "project.close", "project.new"])
+def test_what_was_refused_is_over_with_the_project_that_was_read_only(
+    hand: Hand,
+    theirs: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    hand.rectangle(180)
+    assert "Opened read-only" in hand.window.notices.text
+    chosen = str(tmp_path / "mine.tilescope"), ""
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    hand.act(command)
+    assert len(theirs.slides()) == 1
+    assert "read-only" not in hand.window.windowTitle()
+    assert hand.window.notices.text == ""
+
+
+def test_what_was_refused_stays_while_the_project_is_read_only(hand: Hand, theirs: Project) -> None:
+    hand.rectangle(180)
+    theirs.undo()
+    wait_for(hand, 1)
+    assert "Opened read-only" in hand.window.notices.text

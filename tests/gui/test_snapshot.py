@@ -12,7 +12,7 @@ import pytest
 from PySide6.QtCore import QRectF
 from PySide6.QtGui import QAction, QImage, QPainter
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog, QMessageBox
 from tests.gui.hand import Hand
 
 from tilescope.domain.geometry import Point
@@ -258,3 +258,56 @@ def test_a_picture_that_cannot_be_written_leaves_nothing_behind(
     save(hand, monkeypatch, in_the_way, "")
     assert f"{name} cannot be written" in hand.window.notices.text
     assert list(in_the_way.parent.iterdir()) == [in_the_way]
+
+
+SVG_TITLE = "SVG: picture, with outlines as lines (*.svg)"
+YES, CANCEL = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.Cancel
+
+
+@pytest.mark.parametrize(("title", "ending"), [("PNG (*.png)", ".png"), (SVG_TITLE, ".svg")])
+@pytest.mark.parametrize("answer", [YES, CANCEL])
+def test_a_picture_whose_name_was_completed_is_asked_about(
+    hand: Hand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    title: str,
+    ending: str,
+    answer: QMessageBox.StandardButton,
+) -> None:
+    there, asked = tmp_path / f"figure1{ending}", []
+    there.write_bytes(b"precious")
+
+    def question(*args: object) -> QMessageBox.StandardButton:
+        asked.append(str(args[2]))
+        return answer
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    save(hand, monkeypatch, tmp_path / "figure1", title)
+    assert asked == [f"{there.name} is there already. Replace it? What is in it is lost."]
+    assert (there.read_bytes() == b"precious") == (answer == CANCEL)
+    assert ("Saved" in hand.window.status.currentMessage()) == (answer == YES)
+
+
+@pytest.mark.parametrize(
+    ("typed", "title", "name", "begin"),
+    [
+        ("view.svg", "PNG (*.png)", "view.svg", b"<"),
+        ("view.PNG", SVG_TITLE, "view.PNG", b"\x89PNG"),
+        ("case.12", SVG_TITLE, "case.12.svg", b"<"),
+        ("view.jpg", "PNG (*.png)", "view.jpg.png", b"\x89PNG"),
+    ],
+)
+def test_the_ending_of_a_picture_says_what_it_is_before_the_dialog_does(
+    hand: Hand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    title: str,
+    name: str,
+    begin: bytes,
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    save(hand, monkeypatch, folder / typed, title)
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert (folder / name).read_bytes().startswith(begin)

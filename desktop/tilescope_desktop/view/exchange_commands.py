@@ -28,24 +28,25 @@ from tilescope_desktop.model.finding_words import in_a_line, key_of, notice_of
 from tilescope_desktop.model.notices import subject
 from tilescope_desktop.model.project_tasks import OpenSlide
 from tilescope_desktop.view.main_window import MainWindow
-from tilescope_desktop.view.named_file import completed
+from tilescope_desktop.view.named_file import Kind, completed, kind_meant, titles_of
 from tilescope_desktop.view.notice_bar import NoticeBar
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 
-#: Formats by the ending of the file's name; the first is offered first.
+#: The first is offered first. Qt's dialog puts the last part of the first ending of the chosen kind
+#: in place of the one before, so each kind has that part for an ending, too.
 _EXPORTS = (
-    ("geojson", "GeoJSON (*.geojson)", ".geojson"),
-    ("geojson.gz", "Packed GeoJSON (*.geojson.gz)", ".geojson.gz"),
-    ("csv", "Table (*.csv)", ".csv"),
-    ("parquet", "Table, Parquet (*.parquet)", ".parquet"),
-    ("geoparquet", "GeoParquet (*.geo.parquet)", ".geo.parquet"),
-    ("spatialdata", "SpatialData (*.zarr)", ".zarr"),
-    ("coco", "COCO (*.json)", ".json"),
-    ("asap", "ASAP (*.xml)", ".xml"),
-    ("dicom", "DICOM annotations (*.dcm)", ".dcm"),
-    ("label-tiff", "Label image (*.tiff)", ".tiff"),
-    ("ome-zarr", "Label image, OME-Zarr (*.ome.zarr)", ".ome.zarr"),
+    Kind("geojson", "GeoJSON (*.geojson)", (".geojson", ".json")),
+    Kind("geojson.gz", "Packed GeoJSON (*.geojson.gz)", (".geojson.gz", ".gz")),
+    Kind("csv", "Table (*.csv)", (".csv",)),
+    Kind("parquet", "Table, Parquet (*.parquet)", (".parquet",)),
+    Kind("geoparquet", "GeoParquet (*.geo.parquet)", (".geo.parquet", ".parquet")),
+    Kind("spatialdata", "SpatialData (*.zarr)", (".zarr",)),
+    Kind("coco", "COCO (*.json)", (".json",)),
+    Kind("asap", "ASAP (*.xml)", (".xml",)),
+    Kind("dicom", "DICOM annotations (*.dcm)", (".dcm",)),
+    Kind("label-tiff", "Label image (*.tiff)", (".tiff", ".tif")),
+    Kind("ome-zarr", "Label image, OME-Zarr (*.ome.zarr)", (".ome.zarr", ".zarr")),
 )
 _IMPORTS = "Annotations (*.geojson *.json *.gz *.xml *.ndpa *.dcm);;All files (*)"
 _SAY_MS = 8000
@@ -145,14 +146,13 @@ class ObjectExchange:
         if tab is None or slide is None or not self._has_objects(slide):
             self.window.show_error(UsageError("there are no objects on this slide to export"))
             return
-        titles = ";;".join(title for _, title, _ in _EXPORTS)
         name, title = QFileDialog.getSaveFileName(
-            self.window, "Export objects", f"{tab.path.stem}.geojson", titles
+            self.window, "Export objects", f"{tab.path.stem}.geojson", titles_of(_EXPORTS)
         )
-        kind = next((k for k in _EXPORTS if k[1] == title), _EXPORTS[0])
-        out = completed(self.window, name, kind[2])
+        kind = kind_meant(name, title, _EXPORTS)
+        out = completed(self.window, name, kind.endings)
         if out is not None:
-            self.export(out, kind[0])
+            self.export(out, kind.name)
 
     def export(self, out: Path, format_name: str) -> None:
         """Export the objects of the slide in front."""

@@ -39,6 +39,7 @@ _PROJECTS = f"Tilescope project (*{PROJECT_SUFFIX})"
 _EDIT = "edit"
 #: Nothing settles this: what was refused is not done by what is saved later.
 _LENT = "lent"
+#: Another project, or none, settles this.
 _READ_ONLY = "read-only"
 _MISSING, _DISPLACED = "missing", "displaced"
 #: Slides of a project that are opened with it; the others wait to be asked for.
@@ -79,7 +80,7 @@ class ProjectDesktop:
     def new(self) -> None:
         """Make a project where the user wants it."""
         name, _ = QFileDialog.getSaveFileName(self.window, "New project", "", _PROJECTS)
-        path = completed(self.window, name, PROJECT_SUFFIX, is_only=True)
+        path = completed(self.window, name, (PROJECT_SUFFIX,))
         if path is not None and self._may_let_go():
             self.earlier.end()
             self.annotations.open_project(path, is_new=True, may_replace=True)
@@ -118,7 +119,7 @@ class ProjectDesktop:
         )
         if self._displaced is not None:  # until it is done, also when the user thinks again
             self.notices.put(self._displaced)
-        path = completed(self.window, name, PROJECT_SUFFIX, is_only=True)
+        path = completed(self.window, name, (PROJECT_SUFFIX,))
         if path is not None:
             self.annotations.save_as(path, lambda: self._settle(project.path, path))
 
@@ -208,7 +209,10 @@ class ProjectDesktop:
             if not isinstance(error, ProjectReadOnly):
                 self.window.status.show_saved("not saved")
             error = error if self.annotations.project is None else unkept(error)
-        self.notices.fail(error, _LENT if isinstance(error, ProjectLent) else _EDIT)
+        project = self.annotations.project
+        is_read_only = project is not None and not project.writable
+        refused = _READ_ONLY if is_read_only else _EDIT
+        self.notices.fail(error, _LENT if isinstance(error, ProjectLent) else refused)
 
     def tell_failure(self, error: BaseException) -> None:
         """Say what went wrong, unless it is with a file that the project is no longer in."""
@@ -326,6 +330,7 @@ class ProjectDesktop:
         before, self._named = self._named, project
         if before is not None and project != before:  # what was said was of the one before
             self.window.status.unsay(self._said)
+            self.notices.settle(_READ_ONLY)
         if project is not None:
             self.notices.settle(project.path)
             self.annotations.remembered.note_file(project.path)

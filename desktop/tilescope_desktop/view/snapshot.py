@@ -29,12 +29,15 @@ from tilescope_desktop.model.view_svg import object_groups, shown_in, view_svg
 from tilescope_desktop.model.viewport import Viewport
 from tilescope_desktop.view.main_window import MainWindow
 from tilescope_desktop.view.map_overlay import MapOverlay
+from tilescope_desktop.view.named_file import Kind, completed, kind_meant, titles_of
 from tilescope_desktop.view.scale_overlay import ROOM_PX
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.tool_bench import ToolBench
 
-_FILES = "PNG (*.png);;SVG: picture, with outlines as lines (*.svg)"
-_ENDINGS = (".png", ".svg")
+_PICTURES = (
+    Kind("png", "PNG (*.png)", (".png",)),
+    Kind("svg", "SVG: picture, with outlines as lines (*.svg)", (".svg",)),
+)
 #: More outlines than these are no drawing that anyone would edit, nor one that programs open.
 _MOST_OUTLINES = 20_000
 #: How long a picture waits for all of the view to be painted, and how often that is looked at.
@@ -61,12 +64,10 @@ class Snapshot(QObject):
         if tab is None:
             return
         name, title = QFileDialog.getSaveFileName(
-            self._window, "Save picture", str(self._offered(tab.path)), _FILES
+            self._window, "Save picture", str(self._offered(tab.path)), titles_of(_PICTURES)
         )
-        if name:
-            path = Path(name)
-            if path.suffix.casefold() not in _ENDINGS:
-                path = path.with_name(path.name + (".svg" if "svg" in title else ".png"))
+        path = completed(self._window, name, kind_meant(name, title, _PICTURES).endings)
+        if path is not None:
             self._folder = path.parent
             self.save(path)
 
