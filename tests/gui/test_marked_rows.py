@@ -192,3 +192,142 @@ def test_what_is_in_view_of_a_turned_slide_is_what_can_be_seen(
     hand.qtbot.waitUntil(lambda: len(listed()) == 6, timeout=20_000)
     assert listed() == {*ids(0, 1, 2, 3, 4), made[1].id}
     assert panel._count.text() == "6 of 6 objects"
+
+
+def press_key(hand: Hand, key: Qt.Key, keys: Qt.KeyboardModifier = NONE) -> None:
+    hand.qtbot.keyClick(hand.parts.objects.table, key, keys)
+    hand.wait()
+
+
+def press_and_list(hand: Hand, key: Qt.Key, keys: Qt.KeyboardModifier = NONE) -> None:
+    """Press a key that changes objects, and wait until they are listed anew."""
+    with hand.qtbot.waitSignal(hand.parts.objects.shown, timeout=60_000):
+        press_key(hand, key, keys)
+    hand.wait()
+
+
+def activate(hand: Hand) -> None:
+    """Let keys be commands."""
+    hand.window.activateWindow()
+    hand.qtbot.waitUntil(hand.window.isActiveWindow, timeout=5_000)
+    hand.parts.objects.table.setFocus()
+
+
+def left(hand: Hand) -> set[str]:
+    return {one.id for one in hand.objects()}
+
+
+def press_first_row(hand: Hand) -> None:
+    press(hand, 0)
+
+
+def press_space(hand: Hand) -> None:
+    press_key(hand, Qt.Key.Key_Space)
+
+
+def mark_all(hand: Hand) -> None:
+    press_key(hand, Qt.Key.Key_A, CONTROL)
+
+
+def press_below_rows(hand: Hand) -> None:
+    table = hand.parts.objects.table
+    hand.qtbot.mouseClick(table.viewport(), LEFT, NONE, QPoint(5, table.viewport().height() - 3))
+    hand.wait()
+
+
+MARKINGS = [
+    (press_first_row, (0, 1), ids(1)),
+    (press_space, (0, 1), ids(1)),
+    (mark_all, (0, 1, 3), ids(1, 3)),
+    (press_below_rows, (0, 2), set()),
+]
+
+
+@pytest.mark.parametrize(("mark", "before", "expected"), MARKINGS)
+def test_what_the_filter_hides_is_not_selected_with_what_is_marked(
+    hand: Hand,
+    panel: ObjectPanel,
+    mark: Callable[[Hand], None],
+    before: tuple[int, ...],
+    expected: set[str],
+) -> None:
+    activate(hand)
+    press(hand, before[0])
+    for row in before[1:]:
+        press(hand, row, CONTROL)
+    hand.qtbot.keyClicks(panel.words, "tumor")
+    hand.wait()
+    assert set(hand.annotations.selected_ids) == ids(*before)
+    mark(hand)
+    assert set(hand.annotations.selected_ids) == marked(panel) == expected
+    if expected:
+        press_key(hand, Qt.Key.Key_Delete)
+        assert left(hand) == ids(0, 1, 2, 3, 4) - expected
+
+
+def test_what_is_out_of_view_is_not_selected_with_the_row_that_is_pressed(
+    hand: Hand, panel: ObjectPanel
+) -> None:
+    activate(hand)
+    hand.act("edit.all")
+    view = hand.view.viewport
+    assert view is not None
+    hand.view.move_to(replace(view, centre_l0=Point(1130 + view.width / 2, 900)))
+    with hand.qtbot.waitSignal(panel.shown, timeout=60_000):
+        panel.in_view.click()
+    hand.wait()
+    assert marked(panel) == ids(4)
+    assert len(hand.annotations.selected_ids) == 5
+    press(hand, 0)
+    assert set(hand.annotations.selected_ids) == ids(4)
+    press_key(hand, Qt.Key.Key_Delete)
+    assert left(hand) == ids(0, 1, 2, 3)
+
+
+def test_shift_marks_from_the_row_before_also_after_a_class_key(
+    hand: Hand, panel: ObjectPanel
+) -> None:
+    activate(hand)
+    press(hand, 2)
+    press(hand, 3, CONTROL)
+    press_and_list(hand, Qt.Key.Key_3, Qt.KeyboardModifier.AltModifier)
+    assert marked(panel) == ids(2, 3)
+    press(hand, 4, SHIFT)
+    assert marked(panel) == ids(3, 4)
+
+
+def test_keys_go_on_from_the_same_object_when_rows_are_sorted(
+    hand: Hand, panel: ObjectPanel
+) -> None:
+    press(hand, 1)
+    press(hand, 2, CONTROL)
+    press_title(hand, 0)  # necrosis comes first
+    assert panel.table.currentIndex().row() == 0
+    press_key(hand, Qt.Key.Key_Down)
+    assert marked(panel) == ids(0)
+
+
+def test_a_list_is_gone_through_by_deleting_and_going_down(hand: Hand, panel: ObjectPanel) -> None:
+    activate(hand)
+    press(hand, 1)
+    for number in (2, 3, 4):
+        press_and_list(hand, Qt.Key.Key_Delete)
+        assert marked(panel) == set()
+        assert panel.table.currentIndex().row() == 1
+        press_key(hand, Qt.Key.Key_Down)
+        assert marked(panel) == set(hand.annotations.selected_ids) == ids(number)
+    press_and_list(hand, Qt.Key.Key_Delete)  # the last row
+    assert left(hand) == ids(0)
+    assert panel.table.currentIndex().row() == 0
+    assert marked(panel) == set()
+
+
+def test_keys_go_on_after_several_rows_that_were_deleted(hand: Hand, panel: ObjectPanel) -> None:
+    activate(hand)
+    press(hand, 1)
+    press(hand, 2, SHIFT)
+    press_and_list(hand, Qt.Key.Key_Delete)
+    press_key(hand, Qt.Key.Key_Down)
+    assert marked(panel) == ids(3)
+    press_key(hand, Qt.Key.Key_Down)
+    assert marked(panel) == ids(4)

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QDockWidget
 from tests.gui.hand import LEFT, NONE, Hand
 
 from tilescope.domain.annotation import Annotation
+from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.view.object_panel import ObjectPanel
 
 LONG = "Epithelium of the proximal convoluted tubule"
@@ -126,3 +127,17 @@ def test_columns_follow_what_comes_later(hand: Hand, panel: ObjectPanel) -> None
     assert widths(panel)[SOLIDITY] > before[SOLIDITY]
     assert panel.table.sizeHintForColumn(SOLIDITY) <= widths(panel)[SOLIDITY]
     assert widths(panel)[:SOLIDITY] == before[:SOLIDITY]
+
+
+@pytest.mark.parametrize("name", [one.name for one in DEFAULT_CLASSES])
+def test_a_built_in_class_is_shown_whole(hand: Hand, panel: ObjectPanel, name: str) -> None:
+    hand.act("edit.all")
+    hand.act("edit.delete")
+    with hand.qtbot.waitSignal(panel.shown, timeout=60_000):
+        add(hand, square(3, name), square(4, name))
+    header, table = panel.table.horizontalHeader(), panel.table
+    wide = header.sectionSize(CLASS)
+    assert table.sizeHintForColumn(CLASS) <= wide
+    assert wide <= max(header.sectionSizeHint(CLASS), table.sizeHintForColumn(CLASS) + 2)
+    end = header.sectionViewportPosition(SOLIDITY) + header.sectionSize(SOLIDITY)
+    assert 0 < end <= table.viewport().width()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,23 @@ Index = QModelIndex | QPersistentModelIndex
 _ROLE = Qt.ItemDataRole
 #: What is said in words of every cell, also of a lock and of a name that is cut.
 _WORDS = (_ROLE.AccessibleTextRole, _ROLE.ToolTipRole)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowBefore:
+    """A row of what was listed before.
+
+    Attributes
+    ----------
+    rows, order
+        What was listed, and the row of that for each that was shown.
+    row
+        The one that is meant of those that were shown.
+    """
+
+    rows: ObjectRows
+    order: NDArray[np.intp]
+    row: int
 
 
 class ObjectModel(QAbstractTableModel):
@@ -79,6 +97,24 @@ class ObjectModel(QAbstractTableModel):
         wanted = set(ids)
         is_wanted = np.array([name in wanted for name in self._rows.ids], bool)
         return np.flatnonzero(is_wanted[self._order])
+
+    def row_before(self, index: Index) -> RowBefore | None:
+        """Return a row, to find it again when others are shown."""
+        if self._rows is None or not 0 <= index.row() < len(self._order):
+            return None
+        return RowBefore(self._rows, self._order, index.row())
+
+    def place_now(self, before: RowBefore) -> tuple[int, bool]:
+        """Return where the object of a row is shown, or else the next one that still is.
+
+        The row is -1 if nothing is shown; the second value tells whether the object is gone.
+        """
+        ids = before.rows.ids
+        found = self.places_of((ids[before.order[before.row]],))
+        if len(found):
+            return int(found[0]), False
+        above = len(self.places_of({ids[row] for row in before.order[: before.row].tolist()}))
+        return min(above, len(self._order) - 1), True
 
     def spans(self, places: NDArray[np.intp]) -> QItemSelection:
         """Return whole rows, by ascending places, as the stretches that they make up."""

@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
-from PySide6.QtGui import QGuiApplication, QKeyEvent, QKeySequence
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -25,38 +23,22 @@ from tilescope.runtime.cancel import CancellationToken
 from tilescope_desktop.bridge.annotations import Annotations
 from tilescope_desktop.bridge.object_rows import read_project, rows_of
 from tilescope_desktop.bridge.work import Job, Work
+from tilescope_desktop.model.object_classes import DEFAULT_CLASSES
 from tilescope_desktop.model.object_rows import LOCK_COLUMN, ObjectRows
 from tilescope_desktop.view.flying import fly_to
 from tilescope_desktop.view.listing_panel import ListingPanel
-from tilescope_desktop.view.object_model import ObjectModel
+from tilescope_desktop.view.object_model import ObjectModel, RowBefore
+from tilescope_desktop.view.object_table import ObjectTable
 from tilescope_desktop.view.slide_tab import SlideTab
 from tilescope_desktop.view.swatch import SWATCH_PX
 from tilescope_desktop.view.tool_bench import ToolBench
 from tilescope_desktop.view.value_histogram import ValueHistogram
 
 _ONE_ROW = QItemSelectionModel.SelectionFlag.ClearAndSelect | QItemSelectionModel.SelectionFlag.Rows
-#: A longer name of a class, or of a measurement, is cut until its column is made wider.
-_MOST_CLASS_PX = 100
+#: A longer title is cut until its column is made wider.
 _MOST_TITLE_PX = 160
-_MARGIN_PX = 4
 _LOCK_PX = 30
 _FILTER = "Filter: class, unclassified, kind, locked"
-
-
-class _Table(QTableView):
-    """Copies whole rows, where a table of Qt copies the one cell that the keys are on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setTabKeyNavigation(False)  # which goes on to the next control
-        self.copied: Callable[[], None] = lambda: None
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
-        """Take the keys that copy; called by Qt."""
-        if event.matches(QKeySequence.StandardKey.Copy):
-            self.copied()
-        else:
-            super().keyPressEvent(event)
 
 
 class ObjectPanel(ListingPanel):
@@ -76,21 +58,16 @@ class ObjectPanel(ListingPanel):
         super().__init__(bench, annotations, front, work, parent)
         self._job: Job | None = None
         self.model = ObjectModel()
-        self.table = _Table()
-        self.table.setAlternatingRowColors(True)
+        self.table = ObjectTable()
         self.table.setModel(self.model)
         self.table.copied = self._copy
+        self.table.marked = self._take_marks
         # In the project's order until a title is clicked, and so no title says otherwise.
         self.table.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.table.setSortingEnabled(True)
         # Else Qt looks at every selected row to find out which titles to mark.
         self.table.horizontalHeader().setSelectionModel(QItemSelectionModel(self.model, self))
         self.table.setAccessibleName("Objects")
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.verticalHeader().setVisible(False)
-        self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.setWordWrap(False)  # so that a name that is cut ends in dots
-        self.table.horizontalHeader().setTextElideMode(Qt.TextElideMode.ElideRight)
         #: Choices made here that the project has not answered yet.
         self._asked = 0
         self._is_fitting = False
@@ -98,8 +75,11 @@ class ObjectPanel(ListingPanel):
         self._widths: dict[str, int] = {}
         self.table.horizontalHeader().sectionResized.connect(self._note_width)
         self.table.activated.connect(self._fly)
-        self.table.selectionModel().selectionChanged.connect(self._choose)
+        self.table.selectionModel().selectionChanged.connect(lambda _new, _old: self._choose())
         # Rows that are sorted or filtered anew are forgotten by the view.
+        self._row_before: RowBefore | None = None
+        self.model.modelAboutToBeReset.connect(self._note_row)
+        self.model.modelReset.connect(self._stand_at_row)
         self.model.modelReset.connect(self._follow_selection)
         self.words = QLineEdit(placeholderText=_FILTER, clearButtonEnabled=True)
         self.words.setAccessibleName("Filter objects")
@@ -201,12 +181,14 @@ class ObjectPanel(ListingPanel):
         if rows is None:
             return
         metrics = self.table.fontMetrics()
+        # A name that is longer than those of a new project is cut.
+        most_class_px = max(self.table.width_of(one.name, SWATCH_PX) for one in DEFAULT_CLASSES)
         self._is_fitting = True
         for column, title in enumerate(rows.columns):
-            texts = [metrics.horizontalAdvance(text) for text in rows.widest(column)]
-            wide = max(texts, default=0) + 2 * _MARGIN_PX
+            widest = max(rows.widest(column), key=metrics.horizontalAdvance, default="")
+            wide = self.table.width_of(widest, SWATCH_PX if column == 0 else 0)
             if column == 0:
-                wide = min(wide + SWATCH_PX, _MOST_CLASS_PX)
+                wide = min(wide, most_class_px)
             hint = _LOCK_PX if column == LOCK_COLUMN else header.sectionSizeHint(column)
             wide = max(wide, min(hint, _MOST_TITLE_PX))
             header.resizeSection(column, self._widths.get(title, wide))
@@ -254,11 +236,34 @@ class ObjectPanel(ListingPanel):
     def _fly(self, index: QModelIndex) -> None:
         self.fly_to(self.model.object_row(index))
 
-    def _choose(self, _new: QItemSelection, _old: QItemSelection) -> None:
-        rows, slide = self.model.rows, self._listed_slide
-        if self._is_following or rows is None or slide is None:
+    def _note_row(self) -> None:
+        self._row_before = self.model.row_before(self.table.currentIndex())
+
+    def _stand_at_row(self) -> None:
+        """Go on from the object that the keys were on, or from the next that is still listed."""
+        if self._row_before is None:
             return
-        ids = [rows.ids[row] for row in self.model.order[self._chosen()].tolist()]
+        row, is_gone = self.model.place_now(self._row_before)
+        if row >= 0:
+            self.table.stand_at(row, is_beside_gap=is_gone)
+
+    def _take_marks(self) -> None:
+        """Select what the user marked, and nothing that is not listed, if marks stayed the same."""
+        # Every choice that is on its way is that of the rows that are marked.
+        if not self._asked and set(self._chosen_ids()) != set(self._annotations.selected_ids):
+            self._choose()
+
+    def _chosen_ids(self) -> list[str]:
+        rows = self.model.rows
+        if rows is None:
+            return []
+        return [rows.ids[row] for row in self.model.order[self._chosen()].tolist()]
+
+    def _choose(self) -> None:
+        slide = self._listed_slide
+        if self._is_following or self.model.rows is None or slide is None:
+            return
+        ids = self._chosen_ids()
         annotations = self._annotations
         if not ids:
             annotations.select_nothing()  # at once: a key that follows means nothing
