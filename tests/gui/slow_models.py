@@ -33,6 +33,7 @@ class Hanging(ToyAdapter):
     """Answers once it is let go, which nobody does but a test."""
 
     def decode(self, outputs, parameters, /):
+        (FOLDER / "hangs").touch()
         while not (FOLDER / "go").exists():
             time.sleep(0.01)
         return super().decode(outputs, parameters)
@@ -54,6 +55,12 @@ class SlowModels:
     def hold(self) -> None:
         """Have ``hanging`` not answer."""
         self._file("go").unlink(missing_ok=True)
+        self._file("hangs").unlink(missing_ok=True)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether ``hanging`` was called since."""
+        return self._file("hangs").exists()
 
     def let_go(self) -> None:
         """Have it answer."""

@@ -286,12 +286,13 @@ def test_cancelling_while_objects_are_put_into_the_project_says_how_to_get_them(
 
 
 def test_a_model_that_hangs_is_told_of_and_stopped_and_another_can_run(
-    hand: Hand, monkeypatch: pytest.MonkeyPatch
+    hand: Hand, slow: SlowModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apart, "PATIENCE_S", 2.0)
     bench_of(hand)._patience.setInterval(300)
     run(hand, "Hanging parts")
-    hand.qtbot.waitUntil(lambda: "tile" in said(hand), timeout=30_000)
+    # Before that, a run that is cancelled ends by itself.
+    hand.qtbot.waitUntil(lambda: slow.hangs and "tile" in said(hand), timeout=30_000)
     click(hand, "Cancel")
     assert "Cancelling" in said(hand)
     hand.qtbot.waitUntil(lambda: "does not answer" in said(hand), timeout=20_000)

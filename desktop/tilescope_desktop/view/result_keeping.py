@@ -194,8 +194,15 @@ class ResultKeeping(QObject):
             else:
                 self._end(errand, stored)
 
+        is_new = self._annotations.project is None
+
+        def stop() -> None:
+            if is_new and self._open_path is None:  # what was made for it goes away again
+                errand.home = None
+            self._stop(errand)
+
         lender = Lender(self._annotations, self._window.work, errand.slide)
-        errand.job = lender.lend("store-run", run, done, on_stopped=lambda: self._stop(errand))
+        errand.job = lender.lend("store-run", run, done, on_stopped=stop)
         if errand.job is None:
             self._storing.remove(errand)
             self._offer(errand)
