@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import Hand
+from tests.gui.key_hand import pointing
 from tests.gui.slow_models import SlowModels, slow_site
+from tests.touchy_clicks import TouchyClicks, touchy_clicks
 
 from tilescope.io.cache import TileCache, shared_cache
 from tilescope.io.registry import open_slide
@@ -115,6 +117,33 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlowModels]:
         site = slow_site(tmp_path_factory.mktemp("slow"))
         patch.syspath_prepend(site)
         yield SlowModels(site)
+
+
+@pytest.fixture
+def active(hand: Hand) -> Hand:
+    """A hand whose keys go to the view."""
+    hand.take_keys()
+    return hand
+
+
+@pytest.fixture
+def keys(active: Hand) -> Hand:
+    """A hand that points by keys, from the middle of the view on."""
+    active.key(Qt.Key.Key_F8)
+    assert pointing(active).is_on
+    return active
+
+
+@pytest.fixture(scope="module")
+def touchy(tmp_path_factory: pytest.TempPathFactory) -> TouchyClicks:
+    """A click model that does whatever it is told to."""
+    return touchy_clicks(tmp_path_factory.mktemp("touchy"))
+
+
+@pytest.fixture
+def _touchy_installed(touchy: TouchyClicks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(touchy.site)
+    touchy.have("")
 
 
 @pytest.fixture

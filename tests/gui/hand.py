@@ -73,6 +73,12 @@ class Hand:
         self.view.setFocus()
         self.wait()
 
+    def take_keys(self) -> None:
+        """Have the keys go to the view of this window."""
+        self.window.activateWindow()
+        self.qtbot.waitUntil(lambda: QApplication.activeWindow() is self.window, timeout=5000)
+        self.view.setFocus()
+
     def l0(self, x: int, y: int) -> Point:
         assert self.view.viewport is not None
         return self.view.viewport.to_l0(Point(x, y))

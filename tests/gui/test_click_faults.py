@@ -13,7 +13,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QApplication, QPushButton
 from tests.gui.hand import Hand
 from tests.gui.test_click_refusals import rest
-from tests.touchy_clicks import TouchyClicks, touchy_clicks
+from tests.touchy_clicks import TouchyClicks
 
 from tilescope.domain.geometry import Point
 from tilescope_desktop.app import clicking
@@ -22,16 +22,7 @@ from tilescope_desktop.bridge import click_desk
 NUCLEUS_L0 = Point(1160, 960)
 OVERDUE = "H&E and fluorescence: no answer to the click yet; wait for it, or stop it (Esc)"
 
-
-@pytest.fixture(scope="module")
-def touchy(tmp_path_factory: pytest.TempPathFactory) -> TouchyClicks:
-    return touchy_clicks(tmp_path_factory.mktemp("touchy"))
-
-
-@pytest.fixture(autouse=True)
-def _installed(touchy: TouchyClicks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(touchy.site)
-    touchy.have("")
+pytestmark = pytest.mark.usefixtures("_touchy_installed")
 
 
 def settle(hand: Hand) -> None:

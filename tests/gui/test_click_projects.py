@@ -9,23 +9,14 @@ from PySide6.QtCore import Qt
 from tests.gui.hand import Hand, objects_of
 from tests.gui.test_click_faults import click, click_and_hang, settle, take
 from tests.gui.test_nothing_lost import lent
-from tests.touchy_clicks import TouchyClicks, touchy_clicks
+from tests.touchy_clicks import TouchyClicks
 
 from tilescope.store.project import Project
 from tilescope_desktop.app import clicking
 
 LOST = "The click on {} was not kept: its project was closed"
 
-
-@pytest.fixture(scope="module")
-def touchy(tmp_path_factory: pytest.TempPathFactory) -> TouchyClicks:
-    return touchy_clicks(tmp_path_factory.mktemp("touchy"))
-
-
-@pytest.fixture(autouse=True)
-def _installed(touchy: TouchyClicks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(touchy.site)
-    touchy.have("")
+pytestmark = pytest.mark.usefixtures("_touchy_installed")
 
 
 def wait_for_answers(hand: Hand) -> None:

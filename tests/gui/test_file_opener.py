@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QLabel, QMenu
 from pytestqt.qtbot import QtBot
 from tests.gui.hand import LEFT, NONE, Hand
+from tests.gui.served import served
 
 from tilescope.domain.geometry import Rect
 from tilescope.testing.synthetic import coordinate_pixels, pyramid, write_ome_zarr
@@ -32,11 +30,6 @@ def _lasting_loop() -> None:
     get_loop()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_args: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """A slide on a web server of this machine."""
@@ -45,14 +38,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     planes = [np.moveaxis(level, 2, 0) for level in pyramid(PIXELS, 2)]
     write_ome_zarr(folder / "far.zarr", planes, um_per_px=0.5)
     (folder / "page.html").write_text("<html>")
-    handler = partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = False
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served(folder) as address:
+        yield address
 
 
 @pytest.fixture

@@ -22,14 +22,6 @@ _KEY = Qt.Key
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def active(hand: Hand) -> Hand:
-    hand.window.activateWindow()
-    hand.qtbot.waitUntil(lambda: QApplication.activeWindow() is hand.window, timeout=5000)
-    hand.view.setFocus()
-    return hand
-
-
 def draw(hand: Hand, x: int = 60) -> str:
     """Draw a rectangle, which is selected then; return its id."""
     hand.key(_KEY.Key_R)

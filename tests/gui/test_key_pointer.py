@@ -18,22 +18,6 @@ _KEY = Qt.Key
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def active(hand: Hand) -> Hand:
-    hand.window.activateWindow()
-    hand.qtbot.waitUntil(lambda: QApplication.activeWindow() is hand.window, timeout=5000)
-    hand.view.setFocus()
-    return hand
-
-
-@pytest.fixture
-def keys(active: Hand) -> Hand:
-    """A hand that points by keys, from the middle of the view on."""
-    active.key(_KEY.Key_F8)
-    assert pointing(active).is_on
-    return active
-
-
 def test_arrows_point_and_the_view_stays(keys: Hand) -> None:
     middle, before = pointing(keys).at, keys.view.viewport
     assert (middle - QPointF(keys.view.rect().center())).manhattanLength() <= 2

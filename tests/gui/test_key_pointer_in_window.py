@@ -26,22 +26,6 @@ _KEY = Qt.Key
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def active(hand: Hand) -> Hand:
-    hand.window.activateWindow()
-    hand.qtbot.waitUntil(lambda: QApplication.activeWindow() is hand.window, timeout=5000)
-    hand.view.setFocus()
-    return hand
-
-
-@pytest.fixture
-def keys(active: Hand) -> Hand:
-    """A hand that points by keys, from the middle of the view on."""
-    active.key(_KEY.Key_F8)
-    assert pointing(active).is_on
-    return active
-
-
 def mouse(hand: Hand, kind: QEvent.Type, x: int, y: int, held: Qt.MouseButton) -> None:
     at = QPointF(x, y)
     button = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseMove else LEFT

@@ -18,7 +18,7 @@ from tests.gui.sizes_by_hand import give_size
 from tilescope.domain.annotation import Annotation
 from tilescope.errors import ProjectBusy
 from tilescope.store.project import Project
-from tilescope_desktop.bridge.lending import lend
+from tilescope_desktop.bridge.lending import Lender
 from tilescope_desktop.model.places import PROJECT_SUFFIX
 from tilescope_desktop.model.tools.tool import Draw, Reshape
 
@@ -71,7 +71,7 @@ def lent(hand: Hand) -> Iterator[threading.Event]:
         while not is_over.wait(0.01) and not token.is_cancelled:  # type: ignore[attr-defined]
             pass
 
-    lend(hand.annotations, hand.window.work, "test", run, lambda _result: None)
+    Lender(hand.annotations, hand.window.work).lend("test", run, lambda _result: None)
     assert has_begun.wait(20)
     assert hand.annotations.is_lent
     try:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -31,6 +27,7 @@ from tests.gui.runs_by_hand import (
     tiles,
     to_front,
 )
+from tests.gui.served import served
 from tests.gui.slow_models import SlowModels, bright_squares
 
 from tilescope.domain.annotation import Annotation
@@ -278,24 +275,6 @@ def test_a_pixel_size_that_is_entered_during_a_run_counts(hand: Hand, slow: Slow
 
 
 # -- a slide that no project can hold -------------------------------------------------------------
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_args: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder until the block ends; gives its address."""
-    handler = partial(_Quiet, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = False
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

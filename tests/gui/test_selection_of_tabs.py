@@ -23,18 +23,6 @@ _KEY = Qt.Key
 CONTROL = Qt.KeyboardModifier.ControlModifier
 
 
-@pytest.fixture
-def active(hand: Hand) -> Hand:
-    take_keys(hand)
-    return hand
-
-
-def take_keys(hand: Hand) -> None:
-    hand.window.activateWindow()
-    hand.qtbot.waitUntil(lambda: QApplication.activeWindow() is hand.window, timeout=5000)
-    hand.view.setFocus()
-
-
 def turn(hand: Hand, index: int) -> None:
     """Press on the tab of a slide, and look at what comes of it at once."""
     bar = hand.window.tabs.tabBar()
@@ -80,7 +68,7 @@ def test_keys_change_nothing_of_a_slide_behind(
     before = active.objects()
     assert is_enabled(active, "edit.delete")
     active.open(dapi_image)
-    take_keys(active)
+    active.take_keys()
     for name in ("edit.delete", "edit.lock", "objects.fly", "edit.duplicate"):
         assert not is_enabled(active, name), name
     active.key(key, keys)
@@ -281,7 +269,7 @@ def test_channels_that_were_switched_at_last_are_those_of_their_slide(
     turn(active, 0)
     first, second = active.window.all_tabs
     before = second.styles
-    take_keys(active)
+    active.take_keys()
     active.key(_KEY.Key_1)
     assert first.styles[0].visible  # not yet
     turn(active, 1)

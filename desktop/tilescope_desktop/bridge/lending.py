@@ -41,7 +41,17 @@ class Lender:
         on_report: Report = lambda _report: None,
         on_stopped: Callable[[], None] = lambda: None,
     ) -> Job | None:
-        """Do as :func:`lend` says."""
+        """Let a job write to the project's file; edits are refused meanwhile.
+
+        A project is made when none is open, and is gone again when nothing comes of the job. What
+        the job did is shown when it is over, however it ended; a failure is told by ``failed``.
+        None when the project takes no edits now.
+
+        Parameters
+        ----------
+        on_stopped
+            Told that it failed or, once it is over, that it was cancelled.
+        """
         annotations = self.annotations
         is_new = annotations.project is None
         if not annotations.begin_loan(*(() if self.slide is None else (self.slide,))):
@@ -71,26 +81,3 @@ class Lender:
         )
         job.stop_s = _LOAN_S
         return job
-
-
-def lend(
-    annotations: Annotations,
-    work: Work,
-    name: str,
-    run: Callable[[Path, CancellationToken, Report], T],
-    on_done: Callable[[T], None],
-    on_report: Report = lambda _report: None,
-    on_stopped: Callable[[], None] = lambda: None,
-) -> Job | None:
-    """Let a job write to the project's file; edits are refused meanwhile.
-
-    A project is made when none is open, and is gone again when nothing comes of the job. What the
-    job did is shown when it is over, however it ended; a failure is told by ``failed``. None when
-    the project takes no edits now.
-
-    Parameters
-    ----------
-    on_stopped
-        Told that it failed or, once it is over, that it was cancelled.
-    """
-    return Lender(annotations, work).lend(name, run, on_done, on_report, on_stopped)

@@ -180,7 +180,7 @@ class ToolBench(QObject):
     def adopt(self, tab: SlideTab) -> None:
         """Give a new tab its objects and its tools."""
         slide = OpenSlide(tab.path, tab.source.info, tab.identity)
-        slide.plane = _plane(tab)
+        slide.plane = tab.planes.place
         self.slides[tab] = slide
         overlay = ObjectOverlay(tab.view, slide, self.annotations, self._pictures, self)
         overlay.preview = lambda: self._preview(tab)
@@ -238,7 +238,7 @@ class ToolBench(QObject):
         tab, slide = self.tab, self.annotations.selected_slide
         if tab is None or slide is None or not slide.is_same(self.slides.get(tab)):
             return ()
-        here = _plane(tab)
+        here = tab.planes.place
         return tuple(one for one in self.annotations.selected if one.plane == here)
 
     @property
@@ -361,7 +361,7 @@ class ToolBench(QObject):
 
     def _slide_of(self, tab: SlideTab) -> OpenSlide:
         slide = self.slides[tab]
-        slide.plane = _plane(tab)
+        slide.plane = tab.planes.place
         slide.pixel_size = tab.pixel_size
         return slide
 
@@ -369,15 +369,10 @@ class ToolBench(QObject):
         return self.tool.preview if self.tab is tab else NOTHING
 
     def _show_plane(self, tab: SlideTab) -> None:
-        self.slides[tab].plane = _plane(tab)
+        self.slides[tab].plane = tab.planes.place
         self.annotations.refreshed.emit()
 
     def _show_cursor(self, tab: SlideTab) -> None:
         moves = isinstance(self.tool, MoveTool)
         shape = Qt.CursorShape.ArrowCursor if moves else Qt.CursorShape.CrossCursor
         tab.view.setCursor(shape)
-
-
-def _plane(tab: SlideTab) -> tuple[int, int]:
-    z_count = tab.source.info.z
-    return tab.planes.plane % z_count, tab.planes.plane // z_count
