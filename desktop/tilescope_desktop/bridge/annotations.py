@@ -283,10 +283,6 @@ class Annotations(KnownObjects):
         """Do again what was undone last."""
         self._turn(Project.redo, "Done again")
 
-    def look_up(self, object_id: str, then: Callable[[Annotation | None], None]) -> None:
-        """Give an object to ``then``."""
-        self.desk.ask(lambda project: project.get(object_id), then, self.failed.emit)
-
     def forget_fresh(self, revision: int, slide: OpenSlide) -> None:
         """Paint no longer from memory what a picture of this revision shows."""
         self.fresh = [
